@@ -1,0 +1,1 @@
+"""Scores as ids and back: vocabulary, codec, grammar, positions."""
