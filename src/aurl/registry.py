@@ -26,7 +26,13 @@ HOMES = {
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option of a kind: its name, its type (with annotated bounds) and its default (`inspect.Parameter.empty`: required)."""
+    """One option of a kind.
+
+    Args:
+        name: as a profile spells it.
+        annotation: its type, with `Annotated` bounds.
+        default: `inspect.Parameter.empty` where it is required.
+    """
 
     name: str
     annotation: Any

@@ -16,6 +16,7 @@ DEFAULT_TEMPO = 500_000
 DRUM_CHANNEL = 9
 
 Ints = NDArray[np.int64]
+EMPTY: Any = np.empty(0, np.int64)
 
 
 class Columns:
@@ -50,10 +51,6 @@ class Columns:
         return replace(self, **{name: getattr(self, name)[index] for name in self._dtypes})  # type: ignore[type-var]
 
 
-def _empty(dtype: type[np.generic]) -> Any:
-    return field(default_factory=lambda: np.empty(0, dtype))
-
-
 @dataclass(frozen=True, eq=False)
 class Notes(Columns):
     """Notes in order of (onset, pitch).
@@ -67,10 +64,10 @@ class Notes(Columns):
 
     _dtypes: ClassVar = {"onset": np.int64, "duration": np.int64, "pitch": np.uint8, "velocity": np.uint8}
 
-    onset: Ints = _empty(np.int64)
-    duration: Ints = _empty(np.int64)
-    pitch: NDArray[np.uint8] = _empty(np.uint8)
-    velocity: NDArray[np.uint8] = _empty(np.uint8)
+    onset: Ints = EMPTY
+    duration: Ints = EMPTY
+    pitch: NDArray[np.uint8] = EMPTY
+    velocity: NDArray[np.uint8] = EMPTY
 
     @property
     def offset(self) -> Ints:
@@ -93,8 +90,8 @@ class Tempos(Columns):
 
     _dtypes: ClassVar = {"tick": np.int64, "microseconds_per_beat": np.int64}
 
-    tick: Ints = _empty(np.int64)
-    microseconds_per_beat: Ints = _empty(np.int64)
+    tick: Ints = EMPTY
+    microseconds_per_beat: Ints = EMPTY
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,9 +100,9 @@ class TimeSignatures(Columns):
 
     _dtypes: ClassVar = {"tick": np.int64, "numerator": np.int64, "denominator": np.int64}
 
-    tick: Ints = _empty(np.int64)
-    numerator: Ints = _empty(np.int64)
-    denominator: Ints = _empty(np.int64)
+    tick: Ints = EMPTY
+    numerator: Ints = EMPTY
+    denominator: Ints = EMPTY
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,9 +111,9 @@ class KeySignatures(Columns):
 
     _dtypes: ClassVar = {"tick": np.int64, "fifths": np.int64, "minor": np.bool_}
 
-    tick: Ints = _empty(np.int64)
-    fifths: Ints = _empty(np.int64)
-    minor: NDArray[np.bool_] = _empty(np.bool_)
+    tick: Ints = EMPTY
+    fifths: Ints = EMPTY
+    minor: NDArray[np.bool_] = EMPTY
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,9 +122,9 @@ class Controls(Columns):
 
     _dtypes: ClassVar = {"tick": np.int64, "number": np.uint8, "value": np.uint8}
 
-    tick: Ints = _empty(np.int64)
-    number: NDArray[np.uint8] = _empty(np.uint8)
-    value: NDArray[np.uint8] = _empty(np.uint8)
+    tick: Ints = EMPTY
+    number: NDArray[np.uint8] = EMPTY
+    value: NDArray[np.uint8] = EMPTY
 
 
 @dataclass(frozen=True)
