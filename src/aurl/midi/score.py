@@ -16,7 +16,10 @@ DEFAULT_TEMPO = 500_000
 DRUM_CHANNEL = 9
 
 Ints = NDArray[np.int64]
-EMPTY: Any = np.empty(0, np.int64)
+
+
+def _no_rows() -> Any:
+    return np.empty(0, np.int64)
 
 
 class Columns:
@@ -64,10 +67,10 @@ class Notes(Columns):
 
     _dtypes: ClassVar = {"onset": np.int64, "duration": np.int64, "pitch": np.uint8, "velocity": np.uint8}
 
-    onset: Ints = EMPTY
-    duration: Ints = EMPTY
-    pitch: NDArray[np.uint8] = EMPTY
-    velocity: NDArray[np.uint8] = EMPTY
+    onset: Ints = field(default_factory=_no_rows)
+    duration: Ints = field(default_factory=_no_rows)
+    pitch: NDArray[np.uint8] = field(default_factory=_no_rows)
+    velocity: NDArray[np.uint8] = field(default_factory=_no_rows)
 
     @property
     def offset(self) -> Ints:
@@ -90,8 +93,8 @@ class Tempos(Columns):
 
     _dtypes: ClassVar = {"tick": np.int64, "microseconds_per_beat": np.int64}
 
-    tick: Ints = EMPTY
-    microseconds_per_beat: Ints = EMPTY
+    tick: Ints = field(default_factory=_no_rows)
+    microseconds_per_beat: Ints = field(default_factory=_no_rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,9 +103,9 @@ class TimeSignatures(Columns):
 
     _dtypes: ClassVar = {"tick": np.int64, "numerator": np.int64, "denominator": np.int64}
 
-    tick: Ints = EMPTY
-    numerator: Ints = EMPTY
-    denominator: Ints = EMPTY
+    tick: Ints = field(default_factory=_no_rows)
+    numerator: Ints = field(default_factory=_no_rows)
+    denominator: Ints = field(default_factory=_no_rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,9 +114,9 @@ class KeySignatures(Columns):
 
     _dtypes: ClassVar = {"tick": np.int64, "fifths": np.int64, "minor": np.bool_}
 
-    tick: Ints = EMPTY
-    fifths: Ints = EMPTY
-    minor: NDArray[np.bool_] = EMPTY
+    tick: Ints = field(default_factory=_no_rows)
+    fifths: Ints = field(default_factory=_no_rows)
+    minor: NDArray[np.bool_] = field(default_factory=_no_rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,9 +125,9 @@ class Controls(Columns):
 
     _dtypes: ClassVar = {"tick": np.int64, "number": np.uint8, "value": np.uint8}
 
-    tick: Ints = EMPTY
-    number: NDArray[np.uint8] = EMPTY
-    value: NDArray[np.uint8] = EMPTY
+    tick: Ints = field(default_factory=_no_rows)
+    number: NDArray[np.uint8] = field(default_factory=_no_rows)
+    value: NDArray[np.uint8] = field(default_factory=_no_rows)
 
 
 @dataclass(frozen=True)
