@@ -1,0 +1,1 @@
+"""How good is it: likelihood baselines now, musical metrics and distances beside them."""
