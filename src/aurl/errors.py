@@ -1,5 +1,7 @@
 """The few kinds of failure that aurl knows, each with its documented exit code."""
 
+import difflib
+from collections.abc import Iterable
 from enum import IntEnum
 
 
@@ -55,3 +57,9 @@ class DamagedError(AurlError):
     """Stored data that does not match its checksum or its schema."""
 
     exit_code = ExitCode.DAMAGED
+
+
+def did_you_mean(wanted: str, known: Iterable[str]) -> str:
+    """The known names that are most like `wanted`, as a question; empty where none is."""
+    near = difflib.get_close_matches(wanted, list(known))
+    return f"did you mean {' or '.join(near)}?" if near else ""
