@@ -1,0 +1,1 @@
+"""The model: one class, its parts, and what builds it."""

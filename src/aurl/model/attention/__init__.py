@@ -1,0 +1,6 @@
+"""The registry of causal attention kinds; importing it registers them all."""
+
+from aurl.model.attention import full, sliding_window
+from aurl.model.attention.kinds import ATTENTION, AttentionKind, LayerCache
+
+__all__ = ["ATTENTION", "AttentionKind", "LayerCache", "full", "sliding_window"]

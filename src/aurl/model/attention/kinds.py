@@ -1,0 +1,35 @@
+"""What an attention kind is: causal mixing of queries, keys and values, whole or one step at a time."""
+
+from typing import Protocol
+
+from torch import Tensor
+
+from aurl.registry import Registry
+
+
+class LayerCache(Protocol):
+    """Keys and values of one layer, as much of them as the kind still needs."""
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Append `k`, `v` and let `q` look back; all `(B, H, T, D)`, T ≥ 1 new tokens."""
+        ...
+
+    def select(self, rows: Tensor) -> None:
+        """Keep only these batch rows, in this order."""
+        ...
+
+
+class AttentionKind(Protocol):
+    """Causal attention over `(B, H, T, D)`, equal with and without its cache."""
+
+    def __call__(self, q: Tensor, k: Tensor, v: Tensor, *, dropout: float = 0.0) -> Tensor:
+        """Every query looks at its own and earlier positions; dropout is on the attention weights."""
+        ...
+
+    def new_cache(self, like: Tensor, shape: tuple[int, int, int], capacity: int) -> LayerCache:
+        """Room for `capacity` tokens of `shape` = (B, H, D), of the type and device of `like`."""
+        ...
+
+
+ATTENTION: Registry[AttentionKind] = Registry("attention")
+"""Factories are called with (d_model, n_heads) and the options of the profile."""

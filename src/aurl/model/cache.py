@@ -1,0 +1,40 @@
+"""What a decoder remembers between two steps of generation."""
+
+from torch import Tensor
+
+from aurl.model.attention import LayerCache
+
+
+class Cache:
+    """Keys and values of every layer, and where in the music each row stands.
+
+    Rows have the same number of tokens; time differs from row to row.
+
+    Args:
+        layers: one per decoder layer.
+        capacity: most tokens that may be appended.
+    """
+
+    def __init__(self, layers: list[LayerCache], capacity: int) -> None:
+        self.layers = layers
+        self.capacity = capacity
+        self.length = 0
+        self.elapsed_steps: Tensor | None = None
+
+    def advance(self, elapsed_steps: Tensor) -> None:
+        """Take note of new tokens whose times are `elapsed_steps` `(B, T)`.
+
+        Raises:
+            ValueError: there is no room for them.
+        """
+        self.length += elapsed_steps.shape[1]
+        if self.length > self.capacity:
+            raise ValueError(f"cache of {self.capacity} tokens cannot hold {self.length}")
+        self.elapsed_steps = elapsed_steps[:, -1]
+
+    def select(self, rows: Tensor) -> None:
+        """Keep only these batch rows (indices, `(n,)`), in this order: how finished pieces leave a batch."""
+        for layer in self.layers:
+            layer.select(rows)
+        if self.elapsed_steps is not None:
+            self.elapsed_steps = self.elapsed_steps[rows]

@@ -1,0 +1,83 @@
+import pytest
+import torch
+
+from aurl.errors import UsageError
+from aurl.model.attention import ATTENTION
+from aurl.model.vae_gan import MusicTransformerVAEGAN
+from aurl.tokens.vocabulary import PAD
+
+PATTERNS = [(kind,) for kind in ATTENTION.kinds()] + [("sliding_window", "full")]
+VOCABULARY = 779
+
+
+def small_model(pattern=("full",), **options):
+    torch.manual_seed(0)
+    attention = {"sliding_window": {"window": 16}}
+    return MusicTransformerVAEGAN(
+        VOCABULARY, 32, n_layers=2, n_heads=2, pattern=pattern, attention=attention, **options
+    ).eval()
+
+
+def random_ids(batch, length):
+    return torch.randint(0, 774, (batch, length), generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("pieces", [[1] * 70, [50] + [1] * 20, [3, 1, 40, 1, 25]])
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_cached_logits_equal_uncached(pattern, pieces):
+    model, ids, start_steps = small_model(pattern), random_ids(3, 70), torch.tensor([0, 5, 7000])
+    with torch.inference_mode():
+        whole = model(ids, start_steps=start_steps)
+        cache = model.new_cache(3, 90)
+        parts = [model(part, start_steps=start_steps, cache=cache) for part in ids.split(pieces, dim=1)]
+    torch.testing.assert_close(torch.cat(parts, 1), whole, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_rows_that_stay_are_not_disturbed_by_rows_that_leave(pattern):
+    model, ids = small_model(pattern), random_ids(4, 40)
+    rows = torch.tensor([3, 1])
+    with torch.inference_mode():
+        cache = model.new_cache(4, 40)
+        model(ids[:, :25], cache=cache)
+        cache.select(rows)
+        rest = torch.cat([model(ids[rows, t : t + 1], cache=cache) for t in range(25, 40)], 1)
+        torch.testing.assert_close(rest, model(ids)[rows, 25:], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_later_ids_and_padding_change_nothing_before_them(pattern):
+    model, ids = small_model(pattern), random_ids(2, 60)
+    padded = ids.clone()
+    padded[:, 33:] = PAD
+    with torch.inference_mode():
+        torch.testing.assert_close(model(padded)[:, :33], model(ids)[:, :33], rtol=0, atol=1e-5)
+
+
+def test_full_cache_refuses_more():
+    model = small_model()
+    with torch.inference_mode(), pytest.raises(ValueError, match="cannot hold 11"):
+        model(random_ids(1, 11), cache=model.new_cache(1, 10))
+
+
+def test_every_parameter_learns():
+    model = small_model(("sliding_window", "full")).train()
+    ids = random_ids(2, 50)
+    torch.nn.functional.cross_entropy(model(ids[:, :-1]).flatten(0, 1), ids[:, 1:].flatten()).backward()
+    assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+def test_checkpointing_changes_no_gradient():
+    ids = random_ids(2, 50)
+    gradients = []
+    for checkpointing in (False, True):
+        model = small_model(checkpointing=checkpointing).train()
+        model(ids).square().mean().backward()
+        gradients.append([p.grad for p in model.parameters()])
+    for plain, checkpointed in zip(*gradients, strict=True):
+        torch.testing.assert_close(plain, checkpointed)
+
+
+def test_heads_must_divide_the_width():
+    with pytest.raises(UsageError, match="n_heads"):
+        MusicTransformerVAEGAN(VOCABULARY, 30, n_layers=1, n_heads=4)
