@@ -1,0 +1,24 @@
+"""TOML → one frozen profile: everything that decides what is prepared, built, trained and generated."""
+
+from aurl.profile.faults import Fault, ProfileError
+from aurl.profile.load import Profile, known_keys, load_profile, read_resolved
+from aurl.profile.sections import Data, Generation, Model, Prepare, Tokens, Training
+from aurl.profile.sources import SIZES, Listed, list_profiles
+
+__all__ = [
+    "SIZES",
+    "Data",
+    "Fault",
+    "Generation",
+    "Listed",
+    "Model",
+    "Prepare",
+    "Profile",
+    "ProfileError",
+    "Tokens",
+    "Training",
+    "known_keys",
+    "list_profiles",
+    "load_profile",
+    "read_resolved",
+]

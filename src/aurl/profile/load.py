@@ -1,0 +1,196 @@
+"""All layers into one frozen profile."""
+
+import hashlib
+import json
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
+
+from aurl.profile.components import Completer
+from aurl.profile.faults import Fault, ProfileError, describe_fault, nearest_key
+from aurl.profile.merge import Layer, Merged
+from aurl.profile.sections import Data, Generation, Model, Prepare, Section, Tokens, Training
+from aurl.profile.sources import (
+    environment_layers,
+    file_layers,
+    find_profile,
+    flag_layer,
+    named_layers,
+    override_layers,
+    standing_layers,
+)
+from aurl.profile.toml import format_key, format_value
+from aurl.registry import HOMES
+
+DEFAULT_ORIGIN = "default"
+SIZE_KEY = "model.d_model"
+"""The key that every size sets: who has set it has chosen a size."""
+
+
+class Profile(BaseModel):
+    """Everything that decides what is prepared, built, trained and generated; it cannot be changed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    prepare: Prepare = Prepare()
+    tokens: Tokens = Tokens()
+    data: Data = Data()
+    model: Model = Model()
+    training: Training = Training()
+    generation: Generation = Generation()
+
+    _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+    _default_size: str | None = PrivateAttr(default=None)
+
+    @property
+    def default_size(self) -> str | None:
+        """The size that was taken because none was named."""
+        return self._default_size
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of all values, whatever their origin."""
+        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+
+    def origin(self, dotted: str) -> str:
+        """The file, variable or option that set the key (or the array that it is in), or "default"."""
+        while dotted:
+            if dotted in self._origins:
+                return self._origins[dotted]
+            dotted = dotted.rpartition(".")[0]
+        return DEFAULT_ORIGIN
+
+    def values(self) -> dict[str, Any]:
+        """Dotted key → value, in the order of the sections."""
+        return {
+            f"{name}.{key}": value
+            for name, section in self.model_dump(mode="json").items()
+            for key, value in section.items()
+        }
+
+    def to_toml(self) -> str:
+        """All values as a profile file; `read_resolved` reads it back to an equal profile."""
+        tables = []
+        for name, section in self.model_dump(mode="json").items():
+            lines = [f"{format_key(key)} = {format_value(value)}" for key, value in section.items()]
+            tables.append("\n".join([f"[{name}]", *lines]))
+        return "\n\n".join(tables) + "\n"
+
+
+def section_types() -> dict[str, type[Section]]:
+    """Table name → section."""
+    return {name: field.annotation for name, field in Profile.model_fields.items()}  # type: ignore[misc]
+
+
+def known_keys() -> tuple[str, ...]:
+    """All dotted keys."""
+    return tuple(f"{name}.{key}" for name, section in section_types().items() for key in section.model_fields)
+
+
+def load_profile(
+    names: Sequence[str] = (),
+    overrides: Sequence[str] = (),
+    *,
+    flags: Mapping[str, Any] | None = None,
+    default_size: str | None = None,
+    check: Collection[str] | None = None,
+    start: Path | None = None,
+) -> Profile:
+    """Merge, lowest first: packaged < user < nearest `aurl.toml` < `names` < `AURL_*` < `overrides` < `flags`.
+
+    Args:
+        names: profiles by name or path; later ones win.
+        overrides: `KEY=VALUE` as given to `--set`.
+        flags: dotted key → value of a command-line option, None where it was not given.
+        default_size: packaged size that is laid under everything where nobody has chosen a size.
+        check: registries whose components are checked now; None: all of them.
+        start: folder from which the nearest `aurl.toml` is looked for; the working folder by default.
+
+    Raises:
+        ProfileError: every fault at once.
+        NotFoundError: a profile that is named does not exist.
+    """
+    merged, faults = Merged(), []
+    upper: list[Layer | Fault] = [*standing_layers(start)]
+    for name in names:
+        upper += named_layers(name)
+    upper += environment_layers(os.environ)
+    upper += override_layers(overrides)
+    upper += flag_layer(flags or {})
+    sized = default_size is None or any(isinstance(layer, Layer) and _chooses_size(layer) for layer in upper)
+    size = None if sized else default_size
+    lower = file_layers(find_profile(size)) if size else ()
+    for layer in (*named_layers("transformer"), *lower, *upper):
+        if isinstance(layer, Fault):
+            faults.append(layer)
+        else:
+            merged.add(layer)
+    profile = _validate(merged, HOMES if check is None else check, faults)
+    profile._default_size = size
+    return profile
+
+
+def read_resolved(path: Path) -> Profile:
+    """The profile that a run folder keeps; nothing but this file is looked at.
+
+    Raises:
+        ProfileError: it does not fit this version of aurl.
+        NotFoundError: there is no such file.
+    """
+    merged, faults = Merged(), []
+    for layer in file_layers(path):
+        if isinstance(layer, Fault):
+            faults.append(layer)
+        else:
+            merged.add(layer)
+    return _validate(merged, (), faults)
+
+
+def _chooses_size(layer: Layer) -> bool:
+    model = layer.table.get("model")
+    return isinstance(model, Mapping) and SIZE_KEY.partition(".")[2] in model
+
+
+def _validate(merged: Merged, check: Collection[str], faults: Iterable[Fault]) -> Profile:
+    """Check section by section, so that a fault in one does not hide another's faulty components."""
+    found = [_with_origin(fault, merged) for fault in faults]
+    sections: dict[str, Section] = {}
+    completer = Completer(check)
+    types = section_types()
+    for name, section_type in types.items():
+        try:
+            sections[name] = completer.section(section_type.model_validate(merged.table.get(name, {})), name)
+        except ValidationError as error:
+            found += [_value_fault(name, item, merged) for item in error.errors(include_url=False)]
+    found += [
+        _with_origin(Fault(name, "unknown table", suggestion=nearest_key(name, types)), merged)
+        for name in merged.table
+        if name not in types
+    ]
+    found += [_with_origin(fault, merged) for fault in completer.faults]
+    if found:
+        raise ProfileError(found)
+    profile = Profile.model_validate(sections)
+    profile._origins.update(merged.origins)
+    return profile
+
+
+def _value_fault(section: str, error: Any, merged: Merged) -> Fault:
+    key = ".".join((section, *map(str, error["loc"])))
+    suggestion = nearest_key(key, known_keys()) if error["type"] == "extra_forbidden" else ""
+    return _with_origin(Fault(key, describe_fault(error), suggestion=suggestion), merged)
+
+
+def _with_origin(fault: Fault, merged: Merged) -> Fault:
+    if fault.origin or not fault.key:
+        return fault
+    key = fault.key
+    while key and key not in merged.origins:
+        below = [origin for dotted, origin in merged.origins.items() if dotted.startswith(f"{key}.")]
+        if below:
+            return Fault(fault.key, fault.message, below[-1], fault.suggestion)
+        key = key.rpartition(".")[0]
+    return Fault(fault.key, fault.message, merged.origins.get(key, ""), fault.suggestion)

@@ -1,0 +1,175 @@
+"""Every key of a profile: its type, bounds, default and meaning. The documentation's tables come from here."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentOf:
+    """Marks a field that holds one component, or an array of them: `{kind = "…", option = …}`."""
+
+    registry: str
+
+
+@dataclass(frozen=True, slots=True)
+class KindsOf:
+    """Marks a field that holds an array of kinds."""
+
+    registry: str
+
+
+@dataclass(frozen=True, slots=True)
+class OptionsOf:
+    """Marks a table from kind to that kind's options."""
+
+    registry: str
+
+
+NONE_WORD = "none"
+"""TOML has no null: this word stands for it where a key may be absent."""
+
+
+def _none_word(value: Any) -> Any:
+    return None if value == NONE_WORD else value
+
+
+Optional = BeforeValidator(_none_word)
+"""Marks a field that may be `"none"`."""
+Component = dict[str, Any]
+
+
+class Section(BaseModel):
+    """One table of a profile."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
+
+
+class Prepare(Section):
+    """From MIDI files to a data set."""
+
+    preprocess: Annotated[tuple[Component, ...], ComponentOf("preprocess")] = Field(
+        default=(), description="What is done to every piece before it is tokenised, in this order."
+    )
+    split: Annotated[Component, ComponentOf("split")] = Field(
+        default={"kind": "hash"}, description="How pieces are divided into train, valid and test."
+    )
+    max_file_mb: float = Field(default=16.0, gt=0, description="Files larger than this many MiB are rejected unread.")
+    timeout_seconds: float = Field(default=60.0, gt=0, description="A file that takes longer than this is rejected.")
+    memory_mb: int = Field(default=1024, ge=64, description="Memory in MiB that one worker process may take.")
+    shard_tokens: int = Field(default=4_000_000, ge=1000, description="Tokens after which a new shard is begun.")
+    min_notes: int = Field(default=1, ge=1, description="Pieces with fewer notes are rejected.")
+
+
+class Tokens(Section):
+    """How a piece is spelt as ids."""
+
+    time_base: Literal["beats", "seconds"] = Field(
+        default="beats", description="A time step is 1/32 of a beat, or 1/64 of a second."
+    )
+    parts: bool = Field(
+        default=True, description="Keep instruments apart; false merges all tracks into one without programs."
+    )
+    header: tuple[Literal["tempo", "time_signature", "key"], ...] = Field(
+        default=("tempo", "time_signature", "key"), description="Facts that are told at the start of each piece."
+    )
+
+
+class Data(Section):
+    """How the data set is served to the model."""
+
+    seq_len: int = Field(default=1024, ge=2, description="Tokens in one training window.")
+    batch_size: int = Field(default=8, ge=1, description="Windows in one batch, in each process.")
+    workers: int = Field(default=0, ge=0, description="Loader processes; 0 loads in the training process itself.")
+
+
+class Model(Section):
+    """What is built."""
+
+    mode: Literal["transformer"] = Field(default="transformer", description="Kind of model: a causal decoder.")
+    d_model: int = Field(default=256, ge=8, description="Width of the residual stream.")
+    n_layers: int = Field(default=6, ge=1, description="Decoder layers.")
+    n_heads: int = Field(default=4, ge=1, description="Attention heads; d_model / n_heads must be even.")
+    ff_multiplier: float = Field(default=4.0, gt=0, description="Feed-forward width as a multiple of d_model.")
+    dropout: float = Field(default=0.1, ge=0, lt=1, description="Probability that a unit is dropped while training.")
+    pattern: Annotated[tuple[str, ...], KindsOf("attention")] = Field(
+        default=("full",),
+        min_length=1,
+        description="Attention kinds of the layers, repeated until all layers have one.",
+    )
+    attention: Annotated[dict[str, dict[str, Any]], OptionsOf("attention")] = Field(
+        default={}, description="Options of the attention kinds, a table for each kind."
+    )
+    checkpointing: bool = Field(
+        default=False, description="Recompute activations in the backward pass: a third slower, far less memory."
+    )
+
+    @field_validator("n_heads")
+    @classmethod
+    def _heads_divide_width(cls, n_heads: int, info: ValidationInfo) -> int:
+        d_model = info.data.get("d_model")
+        if d_model is not None and d_model % (2 * n_heads):
+            raise ValueError(f"d_model / n_heads should be an even number, but {d_model} / {n_heads} is not")
+        return n_heads
+
+
+class Training(Section):
+    """How the model is trained."""
+
+    seed: int = Field(default=0, ge=0, lt=2**32, description="Seed of all randomness of the run.")
+    max_steps: Annotated[int | None, Optional] = Field(
+        default=None, ge=1, description="Optimiser steps after which training ends; none: until it stops improving."
+    )
+    max_minutes: Annotated[float | None, Optional] = Field(
+        default=None, gt=0, description="Minutes of training after which it ends; none: until it stops improving."
+    )
+    horizon_steps: int = Field(
+        default=20_000, ge=1, description="Length of the learning-rate schedule where max_steps is none."
+    )
+    lr: float = Field(default=6e-4, gt=0, description="Highest learning rate.")
+    min_lr_ratio: float = Field(default=0.1, ge=0, le=1, description="Lowest learning rate as a share of lr.")
+    warmup_steps: int = Field(default=200, ge=0, description="Steps over which the learning rate rises from 0 to lr.")
+    schedule: Annotated[Component, ComponentOf("schedule")] = Field(
+        default={"kind": "cosine"}, description="How the learning rate falls after the warm-up."
+    )
+    weight_decay: float = Field(default=0.1, ge=0, description="AdamW's weight decay, on matrices only.")
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field(
+        default=(0.9, 0.95), description="AdamW's averaging rates of the gradient and of its square."
+    )
+    clip_norm: float = Field(default=1.0, ge=0, description="Largest norm of the gradient; 0 does not clip.")
+    accumulation: int = Field(default=1, ge=1, description="Batches whose gradients make one optimiser step.")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        default="auto", description="Arithmetic of the forward pass; auto takes bf16 where the device is fast at it."
+    )
+    ema_decay: float = Field(
+        default=0.999, ge=0, lt=1, description="Decay of the weight average that is evaluated and kept; 0: none."
+    )
+    eval_every: int = Field(default=200, ge=1, description="Steps between two evaluations on the valid split.")
+    log_every: int = Field(default=10, ge=1, description="Steps between two lines of metrics.jsonl.")
+    checkpoint_every: int = Field(default=200, ge=1, description="Steps between two checkpoints.")
+    sample_every: int = Field(default=1000, ge=0, description="Steps between two sample pieces; 0: none.")
+    sample_seconds: float = Field(default=20.0, gt=0, description="Length of a sample piece in seconds.")
+    keep_last: int = Field(default=3, ge=1, description="Newest checkpoints that are kept beside the best one.")
+    patience: int = Field(
+        default=10, ge=1, description="Evaluations without a better validation loss after which training ends."
+    )
+    label_smoothing: float = Field(
+        default=0.0, ge=0, lt=1, description="Share of each target's probability that is spread over all ids."
+    )
+
+
+class Generation(Section):
+    """How new pieces are drawn; the options of `aurl generate` come before these."""
+
+    temperature: float = Field(
+        default=1.0, ge=0, description="Below 1 safer, above 1 bolder; 0 always takes the likeliest id."
+    )
+    top_k: int = Field(default=0, ge=0, description="Draw from this many likeliest ids only; 0: from all.")
+    top_p: float = Field(
+        default=0.95, gt=0, le=1, description="Draw from the likeliest ids that together have this probability."
+    )
+    min_p: float = Field(
+        default=0.0, ge=0, lt=1, description="Drop ids with less than this share of the likeliest id's probability."
+    )
+    max_seconds: float = Field(default=60.0, gt=0, description="Pieces end here if they have not ended by themselves.")
