@@ -1,0 +1,1 @@
+"""From a data set and a profile to a run folder, and on from where it stopped."""

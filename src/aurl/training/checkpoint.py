@@ -1,0 +1,177 @@
+"""Checkpoints: folders of safetensors and JSON that are whole or absent, and never run anything when loaded.
+
+    checkpoints/step-00000200/  model · ema · optimizer · random (.safetensors), state.json, manifest.sha256
+    checkpoints/latest, best    text files that hold a folder's name
+
+A folder appears under its name only once everything in it is on the disk; `latest` moves after that, and old folders
+go last. So whatever kills the process, the newest folder is a whole one.
+"""
+
+import logging
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from aurl.errors import DamagedError
+from aurl.storage import (
+    atomic_folder,
+    read_json,
+    remove_leftovers,
+    verify_manifest,
+    write_json,
+    write_manifest,
+    write_text,
+)
+
+LATEST, BEST = "latest", "best"
+MODEL, EMA, OPTIMIZER, RANDOM = "model", "ema", "optimizer", "random"
+STATE_NAME = "state.json"
+PREFIX, DAMAGED_PREFIX = "step-", "damaged-"
+SCHEMA_VERSION = 1
+Tensors = Mapping[str, Tensor]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Found:
+    """The newest checkpoint that is whole.
+
+    Args:
+        folder: where it is.
+        state: its `state.json`.
+        damaged: newer folders that are not whole, with what is wrong with each.
+    """
+
+    folder: Path
+    state: dict[str, Any]
+    damaged: dict[str, str]
+
+
+def folder_name(step: int) -> str:
+    """Name of the checkpoint after `step` updates; names sort by step."""
+    return f"{PREFIX}{step:08d}"
+
+
+class Checkpoints:
+    """The checkpoints of one run; only its main process writes.
+
+    Args:
+        folder: `checkpoints/` of the run.
+        keep_last: how many of the newest stay, beside the best one.
+    """
+
+    def __init__(self, folder: Path, *, keep_last: int) -> None:
+        self.folder = folder
+        self._keep_last = keep_last
+
+    def save(self, step: int, groups: Mapping[str, Tensors], state: Mapping[str, Any], *, best_step: int = 0) -> Path:
+        """Write a checkpoint, point to it, then remove old ones.
+
+        Args:
+            step: updates done.
+            groups: file name without suffix → tensors.
+            state: JSON values; the schema version is added.
+            best_step: the checkpoint that `best` is to point to, 0 for none.
+        """
+        final = self.folder / folder_name(step)
+        with atomic_folder(final) as temporary:
+            for name, tensors in groups.items():
+                plain = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+                save_file(plain, temporary / f"{name}.safetensors")
+            write_json(temporary / STATE_NAME, {"schema_version": SCHEMA_VERSION, **state})
+            write_manifest(temporary)
+        self._point(LATEST, step)
+        if best_step and (self.folder / folder_name(best_step)).is_dir():
+            self._point(BEST, best_step)
+        self._prune(best_step)
+        return final
+
+    def find(self) -> Found | None:
+        """The newest whole checkpoint, None where the run has none yet; each damaged one is reported.
+
+        Raises:
+            DamagedError: there are checkpoints, and none of them is whole.
+        """
+        damaged: dict[str, str] = {}
+        for folder in self._newest_first():
+            try:
+                state = check_folder(folder)
+            except DamagedError as error:
+                logger.warning("checkpoint %s is damaged and passed over: %s", folder.name, error.message)
+                damaged[folder.name] = error.message
+            else:
+                return Found(folder, state, damaged)
+        if damaged:
+            raise DamagedError(
+                f"no checkpoint in {self.folder} is whole: {'; '.join(damaged.values())}",
+                hint="bring the folder back from a backup, or start a new run",
+            )
+        return None
+
+    def tidy(self, found: Found | None) -> None:
+        """Clear what a killed process left, move damaged folders out of the way, and put the pointers right."""
+        if not self.folder.is_dir():
+            return
+        remove_leftovers(self.folder)
+        if found is None:
+            return
+        for name in found.damaged:
+            shutil.rmtree(self.folder / f"{DAMAGED_PREFIX}{name}", ignore_errors=True)
+            (self.folder / name).rename(self.folder / f"{DAMAGED_PREFIX}{name}")
+        write_text(self.folder / LATEST, f"{found.folder.name}\n")
+
+    def _newest_first(self) -> Iterator[Path]:
+        yield from sorted((path for path in self.folder.glob(f"{PREFIX}*") if path.is_dir()), reverse=True)
+
+    def _point(self, pointer: str, step: int) -> None:
+        write_text(self.folder / pointer, f"{folder_name(step)}\n")
+
+    def _prune(self, best_step: int) -> None:
+        for folder in list(self._newest_first())[self._keep_last :]:
+            if folder.name != folder_name(best_step):
+                # Renamed first: killed half-way through, what is left is not taken for a checkpoint.
+                doomed = folder.rename(folder.with_name(f".{folder.name}.tmp"))
+                shutil.rmtree(doomed)
+
+
+def check_folder(folder: Path) -> dict[str, Any]:
+    """Compare a checkpoint with its checksums.
+
+    Returns:
+        Its `state.json`.
+
+    Raises:
+        DamagedError: a file is missing or differs, or the manifest does not cover all of them.
+    """
+    covered = set(verify_manifest(folder))
+    needed = {f"{name}.safetensors" for name in (MODEL, OPTIMIZER, RANDOM)} | {STATE_NAME}
+    if missing := sorted(needed - covered):
+        raise DamagedError(f"{folder} has no checksum of {missing[0]}")
+    state = read_json(folder / STATE_NAME)
+    if not isinstance(state, dict) or state.get("schema_version") != SCHEMA_VERSION:
+        raise DamagedError(
+            f"{folder / STATE_NAME} has a schema that this version does not know",
+            hint="resume with the version of aurl that wrote it (run.json tells)",
+        )
+    return state
+
+
+def read_tensors(folder: Path, name: str) -> dict[str, Tensor]:
+    """One file of a checkpoint.
+
+    Raises:
+        DamagedError: it is missing or not readable.
+    """
+    path = folder / f"{name}.safetensors"
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise DamagedError(f"{path} is not readable: {error}") from error
+    return tensors

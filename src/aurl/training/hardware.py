@@ -1,0 +1,62 @@
+"""What the machine offers: device, threads, and the arithmetic that is fastest on it."""
+
+import os
+import time
+from statistics import median
+from typing import Literal
+
+import psutil
+import torch
+
+from aurl.errors import UsageError
+
+Precision = Literal["fp32", "bf16", "fp16"]
+PROBE_SIZE = 512
+PROBE_REPEATS = 9
+WORTHWHILE_SPEEDUP = 1.2
+"""bf16 costs conversions around every matrix product; a smaller gain does not pay for them."""
+MIB = 2**20
+
+
+def default_threads(processes_here: int) -> int:
+    """Physical cores that this process may use, shared with the others of the run on this machine."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    physical = psutil.cpu_count(logical=False) or allowed
+    return max(1, min(allowed, physical) // processes_here)
+
+
+def choose_precision(asked: str, device: torch.device) -> Precision:
+    """The precision of the forward pass: what was asked for, or for "auto" the fastest that trains safely.
+
+    Raises:
+        UsageError: fp16 without a GPU.
+    """
+    if asked == "fp16" and device.type == "cpu":
+        raise UsageError("training.precision fp16 needs a GPU", hint='use "bf16", "fp32" or "auto"')
+    if asked != "auto":
+        return asked  # type: ignore[return-value]
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    if device.type == "cpu":
+        return "bf16" if bf16_speedup() >= WORTHWHILE_SPEEDUP else "fp32"
+    return "fp32"
+
+
+def bf16_speedup() -> float:
+    """How many times faster this CPU multiplies bf16 matrices than float32 ones; measured in some milliseconds."""
+    return _matmul_seconds(torch.float32) / _matmul_seconds(torch.bfloat16)
+
+
+def _matmul_seconds(dtype: torch.dtype) -> float:
+    left = torch.ones(PROBE_SIZE, PROBE_SIZE, dtype=dtype)
+    times = []
+    for _ in range(PROBE_REPEATS):
+        begin = time.perf_counter()
+        torch.mm(left, left)
+        times.append(time.perf_counter() - begin)
+    return median(times[1:])
+
+
+def resident_mib() -> float:
+    """Memory that this process holds, in MiB."""
+    return float(psutil.Process().memory_info().rss) / MIB

@@ -1,0 +1,126 @@
+"""What a run writes down: one JSON object per line for machines, dated lines for people."""
+
+import gzip
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any
+
+from aurl.storage import atomic_write
+
+ROOT_LOGGER = "aurl"
+MAX_LOG_BYTES = 8 * 2**20
+KEPT_LOGS = 5
+Metrics = Mapping[str, float]
+
+
+class LineFormatter(logging.Formatter):
+    """`[YYYY-MM-DD HH:MM:SS.mmm] [LEVEL] [MODULE] message`, local time; the module without the package's name."""
+
+    def __init__(self) -> None:
+        super().__init__("[%(asctime)s] [%(levelname)s] [%(module_path)s] %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One record; a traceback follows on its own lines."""
+        record.module_path = record.name.removeprefix(f"{ROOT_LOGGER}.")
+        return super().format(record)
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
+        """Local time to the millisecond."""
+        return datetime.fromtimestamp(record.created).isoformat(sep=" ", timespec="milliseconds")
+
+
+def _compress(source: str, destination: str) -> None:
+    with Path(source).open("rb") as plain, gzip.open(destination, "wb") as packed:
+        shutil.copyfileobj(plain, packed)
+    Path(source).unlink()
+
+
+@contextmanager
+def logging_to(path: Path, *, level: int = logging.INFO) -> Iterator[None]:
+    """Send what the package logs to the file `path` too; full files are compressed beside it and the oldest go."""
+    handler = RotatingFileHandler(path, maxBytes=MAX_LOG_BYTES, backupCount=KEPT_LOGS, encoding="utf-8")
+    handler.setFormatter(LineFormatter())
+    handler.setLevel(level)
+    handler.namer = lambda name: f"{name}.gz"
+    handler.rotator = _compress
+    logger = logging.getLogger(ROOT_LOGGER)
+    previous = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(min(level, previous) if previous else level)
+    try:
+        yield
+    finally:
+        logger.setLevel(previous)
+        logger.removeHandler(handler)
+        handler.close()
+
+
+class MetricsFile:
+    """Appends records to `metrics.jsonl`; each is whole once it is written, and on the disk after `sync`.
+
+    Args:
+        path: made if need be; opened for appending.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("a", encoding="utf-8")
+
+    def write(self, step: int, metrics: Mapping[str, Any]) -> None:
+        """Append one record of `step`; numbers that are not finite become null."""
+        line = json.dumps({"step": step, **{name: _finite(value) for name, value in metrics.items()}})
+        self._file.write(line + "\n")
+        self._file.flush()
+
+    def sync(self) -> None:
+        """Wait until everything written is on the disk."""
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and value - value != 0.0 else value
+
+
+def _step_of(line: str) -> int | None:
+    try:
+        step = json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return step if isinstance(step, int) else None
+
+
+def truncate_metrics(path: Path, step: int) -> int:
+    """Drop the records after `step`, and half-written lines, so that what is trained again is not there twice.
+
+    Returns:
+        How many lines were dropped.
+    """
+    if not path.exists():
+        return 0
+    dropped = 0
+    with path.open(encoding="utf-8", errors="replace") as old, atomic_write(path, mode="w") as new:
+        for line in old:
+            at = _step_of(line)
+            keep = at is not None and at <= step and line.endswith("\n")
+            dropped += not keep
+            if keep:
+                new.write(line)
+    return dropped
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """All whole records of a `metrics.jsonl`, in order; a half-written last line is left out."""
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return [json.loads(line) for line in file if _step_of(line) is not None]
