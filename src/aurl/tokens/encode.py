@@ -5,6 +5,7 @@ of lasting notes; each of the three by part, then velocity, then pitch, so that 
 """
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +19,13 @@ LANE_BITS = PART_BITS + PITCH_BITS
 """A lane is part * 128 + pitch: where at most one note sounds at a time."""
 STEP_MASK, PITCH_MASK = (1 << STEP_BITS) - 1, (1 << PITCH_BITS) - 1
 OFF_PHASE, EMPTY_PHASE, ON_PHASE = range(3)
-PHASE_BITS = 2
-ROW_BITS = PHASE_BITS + PART_BITS + VELOCITY_BITS + PITCH_BITS
+PART_SHIFT = VELOCITY_BITS + PITCH_BITS
+PHASE_SHIFT = PART_BITS + PART_SHIFT
+ROW_BITS = 2 + PHASE_SHIFT
 """Everything about an event but its step."""
-ABSENT = np.uint16(0xFFFF)
+ROW_MASK, VELOCITY_MASK, PART_MASK = (1 << ROW_BITS) - 1, (1 << VELOCITY_BITS) - 1, (1 << PART_BITS) - 1
+
+Int = TypeVar("Int", np.int64, np.int32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ def without_overlaps(notes: GridNotes, *, merge_unisons: bool) -> tuple[GridNote
     key = notes.lane << STEP_BITS | notes.onset
     key = np.sort(key << (STEP_BITS + VELOCITY_BITS) | (notes.offset - notes.onset) << VELOCITY_BITS | notes.velocity)
     begin = key >> (STEP_BITS + VELOCITY_BITS)
-    velocity = key & ((1 << VELOCITY_BITS) - 1)
+    velocity = key & VELOCITY_MASK
     duration = key >> VELOCITY_BITS & STEP_MASK
     repairs = {}
     if merge_unisons:
@@ -75,36 +79,40 @@ def body_ids(notes: GridNotes, *, parts: bool) -> NDArray[np.uint16]:
     if not len(notes.onset):
         return np.empty(0, np.uint16)
     events = _events(notes)
-    step = events >> ROW_BITS
-    row = (events & ((1 << ROW_BITS) - 1)).astype(np.int32)
-    phase = row >> (PART_BITS + VELOCITY_BITS + PITCH_BITS)
-    part = row >> (VELOCITY_BITS + PITCH_BITS) & ((1 << PART_BITS) - 1)
-    velocity = row >> PITCH_BITS & ((1 << VELOCITY_BITS) - 1)
-    pitch = row & PITCH_MASK
+    row = (events & ROW_MASK).astype(np.int32)
+    phase, pitch = row >> PHASE_SHIFT, row & PITCH_MASK
+    gap = _differences(events >> ROW_BITS, before=0)
+    shift_count = (gap + (MAX_SHIFT_STEPS - 1)) // MAX_SHIFT_STEPS
+    velocities, levels = _velocity_changes(phase, row >> PITCH_BITS & VELOCITY_MASK)
+    part = row >> PART_SHIFT & PART_MASK
+    switches = np.flatnonzero(_differences(part, before=-1) != 0) if parts else velocities[:0]
 
-    # One row of cells for each event: the ids that it may need, most of them absent.
-    gap = np.diff(step, prepend=0)
-    columns = [np.where(gap > 0, TIME_SHIFT.start - 1 + _rest(gap), ABSENT)]
-    if parts:
-        columns.append(np.where(np.diff(part, prepend=-1) != 0, PART.start + part, ABSENT))
-    columns.append(_velocity_column(phase, velocity))
-    columns.append(pitch + np.where(phase == OFF_PHASE, NOTE_OFF.start, NOTE_ON.start))
-    if (phase == EMPTY_PHASE).any():
-        columns.append(np.where(phase == EMPTY_PHASE, NOTE_OFF.start + pitch, ABSENT))
-    cells = np.empty((len(events), len(columns)), np.uint16)
-    for index, column in enumerate(columns):
-        cells[:, index] = column
-    cells = _with_full_shifts(cells, gap)
-    ids = cells.reshape(-1)
-    return ids[ids != ABSENT]
+    # How many ids each event takes says where they go; what is not written then stays a full TIME_SHIFT.
+    note_count = 1 + (phase == EMPTY_PHASE)
+    count = shift_count + note_count
+    count[velocities] += 1
+    count[switches] += 1
+    end = np.cumsum(count)
+    after_shifts = end - count + shift_count
+    ids = np.full(end[-1], TIME_SHIFT.stop - 1, np.uint16)
+    shifts = np.flatnonzero(gap > 0)
+    rest = gap.take(shifts) - (shift_count.take(shifts) - 1) * MAX_SHIFT_STEPS
+    ids[after_shifts.take(shifts) - 1] = rest + (TIME_SHIFT.start - 1)
+    ids[after_shifts.take(switches)] = part.take(switches) + PART.start
+    note_place = end - note_count
+    ids[note_place.take(velocities) - 1] = levels + VELOCITY.start
+    ids[end - 1] = pitch + NOTE_OFF.start
+    onsets = np.flatnonzero(phase > OFF_PHASE)
+    ids[note_place.take(onsets)] = pitch.take(onsets) + NOTE_ON.start
+    return ids
 
 
 def _events(notes: GridNotes) -> Ints:
     """Sorted events: step | phase | part | velocity | pitch from high bits to low; velocity is 0 in the OFF phase."""
     empty = notes.onset == notes.offset
     pitch = notes.lane & PITCH_MASK
-    off = pitch | (notes.lane >> PITCH_BITS) << (VELOCITY_BITS + PITCH_BITS)
-    phase = (ON_PHASE - empty) << (PART_BITS + VELOCITY_BITS + PITCH_BITS)
+    off = pitch | (notes.lane >> PITCH_BITS) << PART_SHIFT
+    phase = (ON_PHASE - empty) << PHASE_SHIFT
     ons = notes.onset << ROW_BITS | phase | off | notes.velocity << PITCH_BITS
     offs = notes.offset << ROW_BITS | off
     if empty.any():
@@ -114,29 +122,17 @@ def _events(notes: GridNotes) -> Ints:
     return events
 
 
-def _velocity_column(phase: NDArray[np.int32], velocity: NDArray[np.int32]) -> NDArray[np.uint16]:
-    column = np.full(len(phase), ABSENT)
-    onsets = np.flatnonzero(phase)
-    levels = velocity[onsets]
-    changed = np.diff(levels, prepend=-1) != 0
-    column[onsets[changed]] = VELOCITY.start + levels[changed]
-    return column
+def _velocity_changes(phase: NDArray[np.int32], level: NDArray[np.int32]) -> tuple[Ints, NDArray[np.int32]]:
+    """Which events need a VELOCITY id before them, and the levels that these say; NOTE_OFFs have none."""
+    onsets = np.flatnonzero(phase > OFF_PHASE)
+    levels = level.take(onsets)
+    changed = np.flatnonzero(_differences(levels, before=-1) != 0)
+    return onsets.take(changed), levels.take(changed)
 
 
-def _rest(gap: Ints) -> Ints:
-    """Steps left for the last TIME_SHIFT of each gap, 1–512 where the gap is not 0."""
-    if int(gap.max()) <= MAX_SHIFT_STEPS:
-        return gap
-    rest: Ints = (gap - 1) % MAX_SHIFT_STEPS + 1
-    return rest
-
-
-def _with_full_shifts(cells: NDArray[np.uint16], gap: Ints) -> NDArray[np.uint16]:
-    """A row with one TIME_SHIFT of 512 before each event for each 512 steps that its own TIME_SHIFT does not hold."""
-    full = (gap - 1) // MAX_SHIFT_STEPS
-    if int(full.max()) < 1:
-        return cells
-    row = np.full(cells.shape[1], ABSENT)
-    row[0] = TIME_SHIFT.stop - 1
-    spread: NDArray[np.uint16] = np.insert(cells, np.repeat(np.arange(len(cells)), full.clip(0)), row, axis=0)
-    return spread
+def _differences(values: NDArray[Int], *, before: int) -> NDArray[Int]:
+    """`np.diff(values, prepend=before)` at a third of its cost."""
+    result = np.empty_like(values)
+    result[0] = values[0] - before
+    np.subtract(values[1:], values[:-1], out=result[1:])
+    return result
