@@ -3,13 +3,16 @@
 from aurl.profile.faults import Fault, ProfileError
 from aurl.profile.load import Profile, known_keys, load_profile, read_resolved
 from aurl.profile.sections import Data, Generation, Model, Prepare, Tokens, Training
-from aurl.profile.sources import SIZES, Listed, list_profiles
+from aurl.profile.sources import SIZES, Listed, list_profiles, user_folder
+from aurl.profile.template import KeyDescription, KindDescription, describe_keys, describe_kinds, template
 
 __all__ = [
     "SIZES",
     "Data",
     "Fault",
     "Generation",
+    "KeyDescription",
+    "KindDescription",
     "Listed",
     "Model",
     "Prepare",
@@ -17,8 +20,12 @@ __all__ = [
     "ProfileError",
     "Tokens",
     "Training",
+    "describe_keys",
+    "describe_kinds",
     "known_keys",
     "list_profiles",
     "load_profile",
     "read_resolved",
+    "template",
+    "user_folder",
 ]

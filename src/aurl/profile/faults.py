@@ -1,5 +1,6 @@
 """What is wrong with a profile, all of it at once, each with where it was written and what was probably meant."""
 
+import difflib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -51,8 +52,9 @@ def nearest_key(key: str, known: Collection[str]) -> str:
     same_name = [other for other in known if other.rpartition(".")[2] == name]
     if same_name:
         return f"did you mean {' or '.join(same_name)}?"
-    neighbours = [other.rpartition(".")[2] for other in known if other.rpartition(".")[0] == section]
-    return did_you_mean(name, neighbours) or did_you_mean(key, known)
+    neighbours = {other.rpartition(".")[2]: other for other in known if other.rpartition(".")[0] == section}
+    near = [neighbours[match] for match in difflib.get_close_matches(name, neighbours)]
+    return f"did you mean {' or '.join(near)}?" if near else did_you_mean(key, known)
 
 
 def describe_fault(error: Mapping[str, Any]) -> str:

@@ -90,7 +90,9 @@ class Model(Section):
     mode: Literal["transformer"] = Field(default="transformer", description="Kind of model: a causal decoder.")
     d_model: int = Field(default=256, ge=8, description="Width of the residual stream.")
     n_layers: int = Field(default=6, ge=1, description="Decoder layers.")
-    n_heads: int = Field(default=4, ge=1, description="Attention heads; d_model / n_heads must be even.")
+    n_heads: int = Field(
+        default=4, ge=1, validate_default=True, description="Attention heads; d_model / n_heads must be even."
+    )
     ff_multiplier: float = Field(default=4.0, gt=0, description="Feed-forward width as a multiple of d_model.")
     dropout: float = Field(default=0.1, ge=0, lt=1, description="Probability that a unit is dropped while training.")
     pattern: Annotated[tuple[str, ...], KindsOf("attention")] = Field(

@@ -1,0 +1,87 @@
+"""Progress as bars on a terminal, or as a line every few seconds where there is none."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from aurl.progress import Progress, Report
+
+SECONDS_BETWEEN_LINES = 5.0
+MINUTE, HOUR = 60, 3600
+
+
+def duration(seconds: float) -> str:
+    """`42 s`, `3 min 20 s`, `2 h 05 min`."""
+    whole = round(seconds)
+    if whole < MINUTE:
+        return f"{whole} s"
+    if whole < HOUR:
+        return f"{whole // MINUTE} min {whole % MINUTE:02} s"
+    return f"{whole // HOUR} h {whole % HOUR // MINUTE:02} min"
+
+
+@dataclass(slots=True)
+class _Shown:
+    """When a task was first and last told of, and what was done at first."""
+
+    began: float
+    first_done: int
+    told: float
+
+
+def lines(write: Callable[[str], None], *, clock: Callable[[], float] = time.monotonic) -> Report:
+    """A report that writes a line for a task every few seconds, and one when it is done."""
+    tasks: dict[str, _Shown] = {}
+
+    def report(progress: Progress) -> None:
+        now = clock()
+        shown = tasks.setdefault(progress.task, _Shown(now, progress.done, now))
+        finished = progress.total is not None and progress.done >= progress.total
+        if finished or now - shown.told >= SECONDS_BETWEEN_LINES:
+            shown.told = now
+            write(_line(progress, now - shown.began, progress.done - shown.first_done))
+        if finished:
+            del tasks[progress.task]
+
+    return report
+
+
+def _line(progress: Progress, seconds: float, done: int) -> str:
+    total = "" if progress.total is None else f"/{progress.total:,}"
+    parts = [f"{progress.task}: {progress.done:,}{total} {progress.unit}".rstrip()]
+    left = 0 if progress.total is None else progress.total - progress.done
+    if left and done:
+        parts.append(f"{duration(left * seconds / done)} left")
+    if progress.note:
+        parts.append(progress.note)
+    return " · ".join(parts)
+
+
+@contextmanager
+def bars() -> Iterator[tuple[Report, Callable[[str], None]]]:
+    """A report that draws a bar for each task, and a function that writes a line above them; both on stderr."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Drawing
+
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[unit]}", markup=False),
+        TimeElapsedColumn(),
+        TextColumn("left", markup=False),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}", markup=False),
+    )
+    with Drawing(*columns, console=console) as drawing:
+        tasks = {}
+
+        def report(progress: Progress) -> None:
+            if progress.task not in tasks:
+                tasks[progress.task] = drawing.add_task(progress.task, unit=progress.unit, note="")
+            drawing.update(tasks[progress.task], completed=progress.done, total=progress.total, note=progress.note)
+
+        yield report, console.print
