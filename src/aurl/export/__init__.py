@@ -1,0 +1,1 @@
+"""Scores in other forms than MIDI."""

@@ -1,0 +1,154 @@
+"""Logits → ids: temperature, top-k, top-p and min-p in a few batched operations, from uniform numbers drawn beforehand.
+
+Every filter keeps a prefix of the ids ordered by probability, so one ordered cumulative sum serves them all and the
+draw itself: the id is where the sum passes `uniform × kept mass` (inverse-CDF sampling). A row's result depends on
+that row alone, never on the size of the batch or on its neighbours.
+"""
+
+import logging
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from aurl.errors import UsageError
+
+logger = logging.getLogger(__name__)
+
+HEAD = 128
+"""Ids that are ordered first for top-p. `topk(128)` takes 22 µs for 16 rows of 779 where a full sort takes 406 µs, and
+128 ids nearly always hold the kept mass; rows where they do not are sorted in full."""
+DRAWS_PER_REFILL = 256
+UNIFORM_STEPS = 1 << 23
+"""Uniform numbers are multiples of 2⁻²³: `u × total < total` then holds in float32 for every total."""
+
+
+class Draws:
+    """Uniform numbers in [0, 1), one independent stream per piece.
+
+    The n-th number of a piece depends only on its seed and n, so a piece comes out the same in any batch.
+
+    Args:
+        seeds: one per piece, 0 … 2⁶³ − 1.
+    """
+
+    def __init__(self, seeds: Sequence[int]) -> None:
+        self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        self._next = DRAWS_PER_REFILL
+        self._numbers = torch.empty(len(seeds), DRAWS_PER_REFILL)
+
+    def step(self) -> Tensor:
+        """The next number of every piece, (B, 1) on the CPU."""
+        if self._next == DRAWS_PER_REFILL:
+            for row, generator in zip(self._numbers, self._generators, strict=True):
+                row.copy_(torch.randint(UNIFORM_STEPS, (DRAWS_PER_REFILL,), generator=generator))
+            self._numbers /= UNIFORM_STEPS
+            self._next = 0
+        self._next += 1
+        return self._numbers[:, self._next - 1 : self._next]
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these pieces only, in this order."""
+        self._generators = [self._generators[row] for row in rows]
+        self._numbers = self._numbers[list(rows)]
+
+
+class Sampler:
+    """Chooses the next id of every row.
+
+    Args:
+        temperature: ≥ 0; logits are divided by it; 0 always takes the likeliest id.
+        top_k: keep the k likeliest ids; 0 keeps all.
+        top_p: keep the fewest ids whose probabilities (after top-k) reach this sum, in (0, 1]; 1 keeps all.
+            Holtzman et al., ICLR 2020.
+        min_p: keep ids at least this fraction as likely as the likeliest, in [0, 1]; 0 keeps all.
+            Nguyen et al., ICLR 2025.
+
+    Raises:
+        UsageError: an argument outside its range.
+    """
+
+    def __init__(self, *, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0) -> None:
+        if not temperature >= 0 or temperature == float("inf"):
+            raise UsageError(f"temperature is {temperature}", hint="give a number ≥ 0; 0 always takes the likeliest id")
+        if top_k < 0:
+            raise UsageError(f"top_k is {top_k}", hint="give a whole number ≥ 0; 0 keeps every id")
+        if not 0 < top_p <= 1:
+            raise UsageError(f"top_p is {top_p}", hint="give a number above 0 and at most 1; 1 keeps every id")
+        if not 0 <= min_p <= 1:
+            raise UsageError(f"min_p is {min_p}", hint="give a number from 0 to 1; 0 keeps every id")
+        self._temperature, self._top_k, self._top_p, self._min_p = temperature, top_k, top_p, min_p
+        self._said: set[str] = set()
+
+    def __call__(self, logits: Tensor, bias: Tensor, uniforms: Tensor) -> Tensor:
+        """Ids (B,) drawn from the filtered distribution.
+
+        Args:
+            logits: (B, V).
+            bias: (B, V), 0 where an id is allowed and −inf where it is not; no row is −inf throughout.
+            uniforms: (B, 1) numbers in [0, 1).
+        """
+        scores = logits + bias
+        if self._temperature == 0:
+            ids = scores.argmax(-1, keepdim=True)
+        else:
+            ids = self._draw(scores if self._temperature == 1 else scores / self._temperature, uniforms)
+        if not bool(scores.gather(1, ids).isfinite().all()):
+            ids = self._replace_illegal(scores, bias, uniforms, ids)
+        return ids.squeeze(1)
+
+    def _draw(self, scores: Tensor, uniforms: Tensor) -> Tensor:
+        probabilities = scores.softmax(-1)
+        vocabulary_size = scores.shape[-1]
+        if self._top_k > vocabulary_size:
+            self._say("top_k", f"top_k {self._top_k} is more than the {vocabulary_size} ids there are: all are kept")
+        top_k = self._top_k if self._top_k < vocabulary_size else 0
+        if top_k:
+            return self._draw_ordered(*probabilities.topk(top_k), uniforms, of_kept=True)
+        if self._top_p < 1:
+            return self._draw_top_p(probabilities, uniforms)
+        if self._min_p > 0:
+            floor = probabilities.amax(-1, keepdim=True) * self._min_p
+            probabilities = probabilities * (probabilities >= floor)
+        return _invert(probabilities.cumsum(-1), uniforms)
+
+    def _draw_top_p(self, probabilities: Tensor, uniforms: Tensor) -> Tensor:
+        head = min(HEAD, probabilities.shape[-1])
+        top, order = probabilities.topk(head)
+        ids = self._draw_ordered(top, order, uniforms)
+        short = top.sum(-1) < self._top_p
+        if head < probabilities.shape[-1] and bool(short.any()):
+            full, order = probabilities[short].sort(dim=-1, descending=True, stable=True)
+            ids[short] = self._draw_ordered(full, order, uniforms[short])
+        return ids
+
+    def _draw_ordered(self, top: Tensor, order: Tensor, uniforms: Tensor, *, of_kept: bool = False) -> Tensor:
+        """Draw from probabilities in falling order; `of_kept`: top-p is a share of what top-k kept."""
+        sums = top.cumsum(-1)
+        last = top.shape[-1] - 1
+        end = torch.full_like(order[:, :1], last)
+        if self._top_p < 1:
+            reach = sums[:, -1:] * self._top_p if of_kept else torch.full_like(uniforms, self._top_p)
+            end = torch.searchsorted(sums, reach).clamp_(max=last)
+        if self._min_p > 0:
+            end = torch.minimum(end, (top >= top[:, :1] * self._min_p).sum(-1, keepdim=True) - 1).clamp_(min=0)
+        place = torch.searchsorted(sums, uniforms * sums.gather(1, end), right=True)
+        return order.gather(1, place.clamp_(max=last))
+
+    def _replace_illegal(self, scores: Tensor, bias: Tensor, uniforms: Tensor, ids: Tensor) -> Tensor:
+        """Rows whose scores left nothing to choose from draw evenly from what `bias` allows."""
+        self._say("masked", "no id with a finite score was left: taking any legal one")
+        bad = ~scores.gather(1, ids).isfinite().squeeze(1)
+        ids[bad] = _invert((bias[bad] == 0).to(uniforms.dtype).cumsum(-1), uniforms[bad])
+        return ids
+
+    def _say(self, what: str, message: str) -> None:
+        if what not in self._said:
+            self._said.add(what)
+            logger.warning(message)
+
+
+def _invert(sums: Tensor, uniforms: Tensor) -> Tensor:
+    """First place (B, 1) where the cumulative sum passes `uniform × total`."""
+    place = torch.searchsorted(sums, uniforms * sums[:, -1:], right=True)
+    return place.clamp_(max=sums.shape[-1] - 1)
