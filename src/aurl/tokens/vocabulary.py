@@ -82,3 +82,12 @@ EVENT_COUNT = VELOCITY.stop
 TimeBase = Literal["seconds", "beats"]
 TIME_BASES: tuple[TimeBase, ...] = get_args(TimeBase)
 Header = Literal["tempo", "time_signature", "key"]
+
+
+def name_of(token: int) -> str:
+    """What an id means, for people: "NOTE_ON 60", "TIME_SHIFT 32" (steps), "EOS"."""
+    for name, group in GROUPS.items():
+        if group.start <= token < group.stop:
+            value = token - group.start + (name == "time_shift")
+            return name.upper() if group.size == 1 else f"{name.upper()} {value}"
+    return f"no id ({token})"
