@@ -60,6 +60,6 @@ class DamagedError(AurlError):
 
 
 def did_you_mean(wanted: str, known: Iterable[str]) -> str:
-    """The known names that are most like `wanted`, as a question; empty where none is."""
-    near = difflib.get_close_matches(wanted, list(known))
-    return f"did you mean {' or '.join(near)}?" if near else ""
+    """The known name that is most like `wanted`, as a question; empty where none is."""
+    near = difflib.get_close_matches(wanted, list(known), n=1)
+    return f"did you mean {near[0]}?" if near else ""

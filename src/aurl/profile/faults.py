@@ -53,8 +53,8 @@ def nearest_key(key: str, known: Collection[str]) -> str:
     if same_name:
         return f"did you mean {' or '.join(same_name)}?"
     neighbours = {other.rpartition(".")[2]: other for other in known if other.rpartition(".")[0] == section}
-    near = [neighbours[match] for match in difflib.get_close_matches(name, neighbours)]
-    return f"did you mean {' or '.join(near)}?" if near else did_you_mean(key, known)
+    near = difflib.get_close_matches(name, neighbours, n=1)
+    return f"did you mean {neighbours[near[0]]}?" if near else did_you_mean(key, known)
 
 
 def describe_fault(error: Mapping[str, Any]) -> str:

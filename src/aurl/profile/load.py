@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
 from aurl.profile.components import Completer
 from aurl.profile.faults import Fault, ProfileError, describe_fault, nearest_key
-from aurl.profile.merge import Layer, Merged
+from aurl.profile.merge import Layer, Merged, find_origin
 from aurl.profile.sections import Data, Generation, Model, Prepare, Section, Tokens, Training
 from aurl.profile.sources import (
     environment_layers,
@@ -45,6 +45,12 @@ class Profile(BaseModel):
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
     _default_size: str | None = PrivateAttr(default=None)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Profile) and self.model_dump() == other.model_dump()
+
+    def __hash__(self) -> int:
+        return hash(self.hash)
+
     @property
     def default_size(self) -> str | None:
         """The size that was taken because none was named."""
@@ -57,11 +63,7 @@ class Profile(BaseModel):
 
     def origin(self, dotted: str) -> str:
         """The file, variable or option that set the key (or the array that it is in), or "default"."""
-        while dotted:
-            if dotted in self._origins:
-                return self._origins[dotted]
-            dotted = dotted.rpartition(".")[0]
-        return DEFAULT_ORIGIN
+        return find_origin(self._origins, dotted) or DEFAULT_ORIGIN
 
     def values(self) -> dict[str, Any]:
         """Dotted key → value, in the order of the sections."""
@@ -113,7 +115,7 @@ def load_profile(
         ProfileError: every fault at once.
         NotFoundError: a profile that is named does not exist.
     """
-    merged, faults = Merged(), []
+    merged, faults = Merged(Profile().model_dump()), []
     upper: list[Layer | Fault] = [*standing_layers(start)]
     for name in names:
         upper += named_layers(name)
@@ -140,7 +142,7 @@ def read_resolved(path: Path) -> Profile:
         ProfileError: it does not fit this version of aurl.
         NotFoundError: there is no such file.
     """
-    merged, faults = Merged(), []
+    merged, faults = Merged(Profile().model_dump()), []
     for layer in file_layers(path):
         if isinstance(layer, Fault):
             faults.append(layer)
@@ -187,10 +189,6 @@ def _value_fault(section: str, error: Any, merged: Merged) -> Fault:
 def _with_origin(fault: Fault, merged: Merged) -> Fault:
     if fault.origin or not fault.key:
         return fault
-    key = fault.key
-    while key and key not in merged.origins:
-        below = [origin for dotted, origin in merged.origins.items() if dotted.startswith(f"{key}.")]
-        if below:
-            return Fault(fault.key, fault.message, below[-1], fault.suggestion)
-        key = key.rpartition(".")[0]
-    return Fault(fault.key, fault.message, merged.origins.get(key, ""), fault.suggestion)
+    inside = [origin for key, origin in merged.origins.items() if key.startswith(f"{fault.key}.")]
+    origin = inside[-1] if inside else find_origin(merged.origins, fault.key)
+    return Fault(fault.key, fault.message, origin, fault.suggestion)

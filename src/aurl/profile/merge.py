@@ -58,6 +58,13 @@ def _names_another_kind(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     return "kind" in new and "kind" in old and new["kind"] != old["kind"]
 
 
+def find_origin(origins: Mapping[str, str], dotted: str) -> str:
+    """Origin of the key, or of the array or table that it is in; empty where no layer has set it."""
+    while dotted and dotted not in origins:
+        dotted = dotted.rpartition(".")[0]
+    return origins.get(dotted, "")
+
+
 def nested(dotted: str, value: Any) -> dict[str, Any]:
     """`{"a": {"b": value}}` for "a.b"."""
     head, _, rest = dotted.partition(".")

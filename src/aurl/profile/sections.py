@@ -89,7 +89,7 @@ class Model(Section):
 
     mode: Literal["transformer"] = Field(default="transformer", description="Kind of model: a causal decoder.")
     d_model: int = Field(default=256, ge=8, description="Width of the residual stream.")
-    n_layers: int = Field(default=6, ge=1, description="Decoder layers.")
+    n_layers: int = Field(default=6, ge=1, description="Decoder layers, one after another.")
     n_heads: int = Field(
         default=4, ge=1, validate_default=True, description="Attention heads; d_model / n_heads must be even."
     )

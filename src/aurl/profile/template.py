@@ -114,4 +114,4 @@ def template() -> str:
 def _kind_lines(key: KeyDescription) -> Iterator[str]:
     for kind in describe_kinds(key.registry) if key.registry else ():
         options = f"; options: {kind.options}" if kind.options else ""
-        yield f"#   kind {format_value(kind.kind)}: {kind.summary}{options}"
+        yield f"#   kind {format_value(kind.kind)}: {kind.summary.rstrip('.')}{options}"
