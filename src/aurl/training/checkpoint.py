@@ -53,6 +53,11 @@ class Found:
     state: dict[str, Any]
     damaged: dict[str, str]
 
+    @property
+    def step(self) -> int:
+        """Updates done when it was saved."""
+        return int(self.folder.name.removeprefix(PREFIX))
+
 
 def folder_name(step: int) -> str:
     """Name of the checkpoint after `step` updates; names sort by step."""

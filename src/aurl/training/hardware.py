@@ -19,7 +19,9 @@ MIB = 2**20
 
 
 def default_threads(processes_here: int) -> int:
-    """Physical cores that this process may use, shared with the others of the run on this machine."""
+    """`OMP_NUM_THREADS`, or the physical cores that this process may use, shared with the run's others on this machine."""
+    if (chosen := os.environ.get("OMP_NUM_THREADS", "")).isdigit():
+        return max(1, int(chosen))
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     physical = psutil.cpu_count(logical=False) or allowed
     return max(1, min(allowed, physical) // processes_here)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from aurl.storage import atomic_write
 
@@ -82,8 +82,10 @@ class MetricsFile:
         """Wait until everything written is on the disk."""
         os.fsync(self._file.fileno())
 
-    def close(self) -> None:
-        """Close the file."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
         self._file.close()
 
 

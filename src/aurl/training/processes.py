@@ -1,10 +1,13 @@
 """What the processes of one run tell one another; with one process everything is as cheap as it looks."""
 
 import os
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, distributed
+
+from aurl.errors import AurlError
 
 T = TypeVar("T")
 
@@ -54,6 +57,26 @@ class Processes:
         distributed.broadcast_object_list(box, src=0, group=self._group)
         return box[0]
 
+    def on_main(self, action: Callable[[], T]) -> T:
+        """What `action` gives in the main process, in all of them.
+
+        Raises:
+            AurlError: it failed there; the main process raises what it raised.
+        """
+        if self.world == 1:
+            return action()
+        if not self.is_main:
+            succeeded, value = self.from_main((False, cast("T", None)))
+            if not succeeded:
+                raise AurlError("the main process failed")
+            return value
+        try:
+            value = action()
+        except BaseException:
+            self.from_main((False, None))
+            raise
+        return self.from_main((True, value))[1]
+
     def gather(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """The tensors of all processes as `RANK.NAME` → tensor in the main process, nothing in the others."""
         if self.world == 1:
@@ -71,3 +94,8 @@ def environment_rank() -> int:
 def environment_world() -> int:
     """Number of processes that a launcher started, 1 where there is no launcher."""
     return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def local_world() -> int:
+    """How many of them are on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))

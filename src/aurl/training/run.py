@@ -1,8 +1,10 @@
 """A run folder: everything needed to repeat, resume, use and understand a run.
 
-profile.toml   the resolved profile        run.json      what it is and how it stands
-metrics.jsonl  numbers for machines        train.log     lines for people
-checkpoints/   see `checkpoint`            samples/      pieces written while training
+    profile.toml   the resolved profile        run.json      what it is and how it stands
+    metrics.jsonl  numbers for machines        train.log     lines for people
+    checkpoints/   see `checkpoint`            samples/      pieces written while training
+
+Only the main process writes to it, and only while it holds the lock.
 """
 
 import platform

@@ -1,0 +1,97 @@
+"""One sitting of training in this process: lock the run, bring it to where it stands, train, write down how it went."""
+
+import logging
+import os
+from contextlib import ExitStack
+from pathlib import Path
+
+import torch
+
+from aurl.profile import Profile
+from aurl.progress import Interrupts, Report, silent
+from aurl.storage import lock
+from aurl.training.checkpoint import Checkpoints, Found
+from aurl.training.hardware import default_threads
+from aurl.training.log import MetricsFile, logging_to, truncate_metrics
+from aurl.training.loop import Loop, Stop
+from aurl.training.processes import local_world
+from aurl.training.result import FitResult
+from aurl.training.run import Run
+from aurl.training.samples import write_samples
+from aurl.training.setup import Session, build_session, start_accelerator
+
+logger = logging.getLogger(__name__)
+
+
+def train_here(
+    run: Run, *, threads: int | None, device: str | None, report: Report, interrupts: Interrupts
+) -> FitResult:
+    """Train a run from its newest checkpoint, or from the start; each process of the run calls this.
+
+    Args:
+        run: made by `create_run`.
+        threads: torch threads of this process; None: as many as in the last sitting, or a fair share of the cores.
+        device: "cpu" leaves a GPU alone.
+        report: told after every step, in the main process.
+        interrupts: looked at between steps.
+    """
+    profile, facts = run.profile(), run.facts()
+    torch.set_num_threads(threads or facts.get("threads") or default_threads(local_world()))
+    accelerator, processes = start_accelerator(profile, device=device, precision=facts.get("precision"))
+    with ExitStack() as stack:
+        if processes.is_main:
+            stack.enter_context(lock(run.lock))
+            stack.enter_context(logging_to(run.log))
+        try:
+            found = processes.on_main(lambda: _newest(run, profile))
+            session = build_session(run, profile, Path(facts["dataset"]), accelerator, processes, found)
+            return _train(session, found, report if processes.is_main else silent, interrupts)
+        except Exception as error:
+            if processes.is_main:
+                logger.exception("the run failed")
+                run.update(status="failed", error=f"{type(error).__name__}: {error}")
+            raise
+
+
+def _newest(run: Run, profile: Profile) -> Found | None:
+    """The checkpoint to go on from; whatever is newer than it is cleared away."""
+    checkpoints = Checkpoints(run.checkpoints, keep_last=profile.training.keep_last)
+    found = checkpoints.find()
+    checkpoints.tidy(found)
+    step = 0 if found is None else found.step
+    dropped = truncate_metrics(run.metrics, step)
+    if found is not None:
+        logger.info("going on from step %d; %d lines of metrics after it dropped", step, dropped)
+    return found
+
+
+def _train(session: Session, found: Found | None, report: Report, interrupts: Interrupts) -> FitResult:
+    run, is_main = session.run, session.processes.is_main
+    with ExitStack() as stack:
+        metrics = stack.enter_context(MetricsFile(run.metrics)) if is_main else None
+        if is_main:
+            run.update(status="running", error=None, process=os.getpid(), **session.facts())
+        loop = Loop(session, write_samples, metrics, report, interrupts)
+        reason = loop.run()
+    state = session.state
+    status = "interrupted" if reason is Stop.SIGNAL else "finished"
+    if is_main:
+        outcome = {"step": state.step, "best_step": state.best_step, "best_nats_per_note": state.best_nats_per_note}
+        run.update(status=status, reason=reason.value, seconds=state.seconds, process=None, **outcome)
+        logger.info("%s at step %d: %s", status, state.step, reason.value)
+    return FitResult(
+        run_folder=run.folder,
+        status=status,
+        reason=reason.value,
+        signal=loop.latest.signal,
+        step=state.step,
+        tokens=state.tokens,
+        seconds=state.seconds,
+        parameters=session.learner.parameters,
+        best_step=state.best_step,
+        best_nats_per_note=state.best_nats_per_note,
+        metrics=loop.latest.metrics,
+        samples=tuple(loop.latest.samples),
+        damaged=found.damaged if found is not None else {},
+        is_main=is_main,
+    )
