@@ -1,0 +1,92 @@
+"""What the model sees of a growing piece: never more tokens than it was trained on."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from aurl.model.cache import Cache
+from aurl.model.vae_gan import MusicTransformerVAEGAN
+from aurl.tokens.vocabulary import MAX_SHIFT_STEPS, SEP, TIME_SHIFT
+
+PREFILL_TOKENS = 512
+"""Ids that go through the model at once; bounds the memory of the logits of a long prompt."""
+
+
+def elapsed_steps(ids: Sequence[int]) -> int:
+    """Steps that `ids` last."""
+    return sum(i - TIME_SHIFT.start + 1 for i in ids if 0 <= i - TIME_SHIFT.start < MAX_SHIFT_STEPS)
+
+
+def header_length(ids: Sequence[int]) -> int:
+    """How many ids stand before the body: up to and including SEP, or BOS alone where there is none."""
+    return ids.index(SEP) + 1 if SEP in ids else 1
+
+
+class Context:
+    """The model with its cache, for pieces of equal length that grow by one id at a time.
+
+    Rotary positions mean little beyond the window that was trained, so the window is kept: when it is full, each piece
+    is read anew from its header and its last `context // 2` ids, exactly as training shows the middle of a piece. The
+    cost of that is spread over the `context // 2` ids that follow.
+
+    Args:
+        model: in evaluation mode.
+        context: most ids that the model may see, ≥ 4.
+        prompt: ids that all pieces begin with, BOS first.
+        batch: number of pieces.
+        device: where the model is.
+    """
+
+    def __init__(
+        self,
+        model: MusicTransformerVAEGAN,
+        *,
+        context: int,
+        prompt: Sequence[int],
+        batch: int,
+        device: torch.device,
+    ) -> None:
+        self._model = model
+        self._context = context
+        self._histories = [list(prompt) for _ in range(batch)]
+        self._device = device
+        self._cache: Cache | None = None
+
+    @torch.inference_mode()
+    def read(self) -> Tensor:
+        """Read all pieces, or as much of them as fits, from nothing; logits (B, V) of the ids to come."""
+        windows, starts = zip(*(self._window(ids) for ids in self._histories), strict=True)
+        ids = torch.tensor(windows, device=self._device)
+        start_steps = torch.tensor(starts, device=self._device)
+        self._cache = None  # frees the old keys and values before room for new ones is taken
+        self._cache = self._model.new_cache(len(windows), self._context)
+        for part in torch.split(ids, PREFILL_TOKENS, dim=1):
+            logits: Tensor = self._model(part, start_steps=start_steps, cache=self._cache)
+        return logits[:, -1]
+
+    @torch.inference_mode()
+    def step(self, ids: Tensor) -> Tensor:
+        """Take one new id (B,) of each piece; logits (B, V) of the ids to come."""
+        for history, chosen in zip(self._histories, ids.tolist(), strict=True):
+            history.append(chosen)
+        if self._cache is None or self._cache.length == self._context:
+            return self.read()
+        logits: Tensor = self._model(ids[:, None], cache=self._cache)
+        return logits[:, -1]
+
+    @torch.inference_mode()
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these pieces only, in this order."""
+        self._histories = [self._histories[row] for row in rows]
+        if self._cache is not None:
+            self._cache.select(torch.tensor(rows, device=self._device))
+
+    def _window(self, ids: list[int]) -> tuple[list[int], int]:
+        """The ids to read and the step at which they begin."""
+        if len(ids) < self._context:
+            return ids, 0
+        size = self._context // 2
+        header = ids[: min(header_length(ids), size - 1)]
+        tail = ids[len(header) - size :]
+        return header + tail, elapsed_steps(ids) - elapsed_steps(tail)

@@ -1,0 +1,224 @@
+"""The loop: read the prompt, then sample, remember, ask again, until every piece has ended."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from aurl.generation.constraints import GrammarMask
+from aurl.generation.context import Context
+from aurl.generation.sampling import Draws, Sampler
+from aurl.model.vae_gan import MusicTransformerVAEGAN
+from aurl.tokens.grammar import Grammar
+from aurl.tokens.rules import Stage
+from aurl.tokens.vocabulary import BOS, EOS
+
+MAX_TOKENS = 65_536
+SCORED_TOGETHER = 64
+"""Steps whose log-likelihoods are taken at once: 64 softmaxes cost little more than one."""
+LEAVING_SHARE = 0.75
+"""Finished rows are removed when no more than this share still grows. Removing copies the cache; waiting for a quarter
+of the rows keeps all copying together below four caches."""
+Ending = Literal["", "eos", "length", "tokens", "stopped"]
+"""How a piece ended: by itself, at the asked length, at the most tokens, or because the caller stopped."""
+LengthRule = Callable[[Sequence[int]], int | None]
+"""Ids of a piece up to the end of its header or prompt → steps of new music, None for any number."""
+
+
+class Event(NamedTuple):
+    """One new id of one piece, in the order in which they are made."""
+
+    piece: int
+    id: int
+
+
+@dataclass
+class Made:
+    """A piece in the making.
+
+    Args:
+        ids: prompt and what followed.
+        nats: negative log-likelihood of the sampled ids under the model itself (temperature 1, nothing masked).
+        sampled: how many ids were sampled; those that close a cut piece are not.
+        ended: how it ended; empty while it grows.
+    """
+
+    ids: list[int]
+    nats: float = 0.0
+    sampled: int = 0
+    ended: Ending = ""
+
+
+@dataclass
+class _Scores:
+    """Logits and what was chosen from them, until there are enough to take their likelihoods together."""
+
+    logits: list[Tensor] = field(default_factory=list)
+    ids: list[Tensor] = field(default_factory=list)
+    pieces: list[list[Made | None]] = field(default_factory=list)
+
+    def add(self, logits: Tensor, ids: Tensor, pieces: list[Made | None]) -> None:
+        self.logits.append(logits)
+        self.ids.append(ids)
+        self.pieces.append(pieces)
+        if len(self.logits) == SCORED_TOGETHER:
+            self.settle()
+
+    @torch.inference_mode()
+    def settle(self) -> None:
+        if not self.logits:
+            return
+        likelihoods = torch.cat(self.logits).float().log_softmax(-1).gather(1, torch.cat(self.ids)[:, None])
+        owners = [piece for row in self.pieces for piece in row]
+        for piece, likelihood in zip(owners, likelihoods[:, 0].tolist(), strict=True):
+            if piece is not None:
+                piece.nats -= likelihood
+        self.logits, self.ids, self.pieces = [], [], []
+
+
+class Engine:
+    """Makes pieces with a model, in batches.
+
+    Args:
+        model: in evaluation mode, on the device where it is to run.
+        grammar: of the model's ids; every piece keeps to it.
+        sampler: chooses ids.
+        context: most ids that the model may see at once, its training length.
+    """
+
+    def __init__(
+        self, model: MusicTransformerVAEGAN, grammar: Grammar, *, sampler: Sampler | None = None, context: int = 1024
+    ) -> None:
+        self._model = model
+        self._grammar = grammar
+        self._sampler = sampler or Sampler()
+        self._context = context
+        self._device = next(model.parameters()).device
+
+    def start(
+        self,
+        prompt: Sequence[int] = (BOS,),
+        *,
+        seeds: Sequence[int] = (0,),
+        length: LengthRule | None = None,
+        may_end: bool = True,
+        max_tokens: int = MAX_TOKENS,
+    ) -> "Batch":
+        """Pieces that all begin with `prompt`, one for each seed; nothing is computed before they are iterated.
+
+        Args:
+            prompt: BOS first; notes may still sound at its end.
+            seeds: one per piece; a piece depends on its own seed only.
+            length: how long the new music may become.
+            may_end: pieces may end by themselves before that length.
+            max_tokens: most ids that are sampled for one piece, ≥ 1.
+        """
+        return Batch(
+            self._model,
+            self._grammar,
+            self._sampler,
+            context=self._context,
+            device=self._device,
+            prompt=list(prompt),
+            seeds=seeds,
+            length=length or _any_length,
+            may_end=may_end,
+            max_tokens=max_tokens,
+        )
+
+
+def _any_length(ids: Sequence[int]) -> None:
+    """Pieces may become as long as they like."""
+
+
+class Batch:
+    """Pieces that grow together; iterate for their events, look at `pieces` at any time. Made by `Engine.start`."""
+
+    def __init__(
+        self,
+        model: MusicTransformerVAEGAN,
+        grammar: Grammar,
+        sampler: Sampler,
+        *,
+        context: int,
+        device: torch.device,
+        prompt: list[int],
+        seeds: Sequence[int],
+        length: LengthRule,
+        may_end: bool,
+        max_tokens: int,
+    ) -> None:
+        self.pieces = [Made(list(prompt)) for _ in seeds]
+        self._rows = list(enumerate(self.pieces))
+        self._sampler, self._length, self._may_end, self._max_tokens = sampler, length, may_end, max_tokens
+        self._device = device
+        self._draws = Draws(seeds)
+        self._mask = GrammarMask(grammar, len(seeds))
+        self._mask.replay(prompt)
+        self._context = Context(model, context=context, prompt=prompt, batch=len(seeds), device=device)
+        self._scores = _Scores()
+        self._stopping = False
+        if self._mask.rows[0].stage >= Stage.BODY:
+            for row in range(len(seeds)):
+                self._limit(row)
+
+    def __iter__(self) -> Iterator[Event]:
+        """New ids as they are made, until every piece has ended."""
+        logits = self._context.read()
+        while not self._stopping:
+            ids = self._sampler(logits, self._mask.bias(self._device), self._draws.step().to(self._device))
+            yield from self._take(logits, ids)
+            growing = [row for row, (_, piece) in enumerate(self._rows) if not piece.ended]
+            if not growing:
+                break
+            if len(growing) <= LEAVING_SHARE * len(self._rows):
+                ids = ids[growing]
+                self._keep(growing)
+            logits = self._context.step(ids)
+        self._scores.settle()
+        for row, (_, piece) in enumerate(self._rows):
+            if not piece.ended:
+                yield from self._close(row, "stopped")
+
+    def stop(self) -> None:
+        """End every piece at the next step, whole."""
+        self._stopping = True
+
+    def _take(self, logits: Tensor, ids: Tensor) -> Iterator[Event]:
+        self._scores.add(logits, ids, [None if piece.ended else piece for _, piece in self._rows])
+        for row, ((number, piece), chosen) in enumerate(zip(self._rows, ids.tolist(), strict=True)):
+            if piece.ended:
+                continue
+            piece.ids.append(chosen)
+            piece.sampled += 1
+            self._mask.advance(row, chosen)
+            yield Event(number, chosen)
+            state = self._mask.rows[row]
+            if chosen == EOS:
+                piece.ended = "eos"
+            elif state.left <= 0:
+                yield from self._close(row, "length")
+            elif piece.sampled >= self._max_tokens:
+                yield from self._close(row, "tokens")
+            elif state.stage == Stage.BODY:
+                self._limit(row)
+
+    def _close(self, row: int, ending: Ending) -> Iterator[Event]:
+        number, piece = self._rows[row]
+        closing = self._mask.closing(row)
+        piece.ids += closing
+        piece.ended = ending
+        yield from (Event(number, chosen) for chosen in closing)
+
+    def _limit(self, row: int) -> None:
+        """Now that the row's header is complete, find out how long it may become."""
+        _, piece = self._rows[row]
+        self._mask.end_after(row, self._length(piece.ids), may_end=self._may_end)
+
+    def _keep(self, rows: list[int]) -> None:
+        self._rows = [self._rows[row] for row in rows]
+        self._mask.keep(rows)
+        self._draws.keep(rows)
+        self._context.keep(rows)
