@@ -51,5 +51,5 @@ def test_template_shows_every_kind_with_its_options():
 
 def test_choices_are_those_of_the_token_layout():
     """The profile may not import the tokens' room, so both name the choices."""
-    assert get_args(Tokens.model_fields["time_base"].annotation) == TIME_BASES
+    assert set(get_args(Tokens.model_fields["time_base"].annotation)) == set(TIME_BASES)
     assert get_args(get_args(Tokens.model_fields["header"].annotation)[0]) == get_args(Header)

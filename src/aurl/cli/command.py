@@ -16,7 +16,9 @@ P = ParamSpec("P")
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors on stderr.")]
-Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Say more on stderr; twice: even more.")]
+Verbose = Annotated[
+    int, typer.Option("--verbose", "-v", count=True, show_default=False, help="Say more on stderr; twice: even more.")
+]
 NoProgress = Annotated[bool, typer.Option("--no-progress", help="Show no progress.")]
 
 SHARED = tuple(

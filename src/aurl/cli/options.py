@@ -52,8 +52,18 @@ DataName = Annotated[
     ),
 ]
 Threads = Annotated[
-    int | None, typer.Option("--threads", min=1, help="CPU threads of each process; torch decides by default.")
+    int | None,
+    typer.Option("--threads", min=1, metavar="N", help="CPU threads of each process; torch decides by default."),
 ]
 Device = Annotated[
     str | None, typer.Option("--device", metavar="cpu|cuda|mps", help="Where to compute; the fastest by default.")
+]
+MaxSteps = Annotated[
+    int | None, typer.Option("--max-steps", min=1, metavar="N", help="End after this many optimiser steps.")
+]
+MaxMinutes = Annotated[
+    float | None, typer.Option("--max-minutes", metavar="M", help="End after this many minutes of training.")
+]
+ProcessCount = Annotated[
+    int | None, typer.Option("--processes", min=1, metavar="N", help="Train with this many processes on this machine.")
 ]

@@ -47,14 +47,15 @@ def plain(value: Any) -> Any:
 
 def table(rows: Iterable[Sequence[object]], *, indent: str = "") -> str:
     """Rows as aligned columns; columns of numbers are aligned on the right."""
-    cells = [[printable(str(cell)) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "\n".join((indent + "  ".join(map(_aligned, row, widths))).rstrip() for row in cells)
+    columns = [_aligned([printable(str(cell)) for cell in column]) for column in zip(*rows, strict=True)]
+    return "\n".join((indent + "  ".join(row)).rstrip() for row in zip(*columns, strict=True))
 
 
-def _aligned(cell: str, width: int) -> str:
-    is_number = cell.replace(",", "").replace(".", "").removesuffix("%").strip().isdigit()
-    return cell.rjust(width) if is_number else cell.ljust(width)
+def _aligned(column: list[str]) -> list[str]:
+    """Cells of equal width; on the right where all but the first, which may be a heading, are numbers."""
+    width = max(map(len, column))
+    numeric = len(column) > 1 and all(cell.replace(",", "").replace(".", "").isdigit() for cell in column[1:])
+    return [cell.rjust(width) if numeric else cell.ljust(width) for cell in column]
 
 
 class Output:

@@ -1,0 +1,135 @@
+"""`aurl prepare`: MIDI files → a data set."""
+
+import glob
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aurl.cli.options import Force, Overrides, Profiles
+from aurl.cli.output import Output, table
+from aurl.cli.signals import exit_code, listening
+from aurl.errors import AurlError, ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from aurl.data.result import PrepareResult
+    from aurl.home import Home
+
+CHECKED = ("preprocess", "split")
+SOURCES_NAME = "sources.json"
+DEFAULT_NAME = "midi"
+
+
+def prepare(
+    output: Output,
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="MIDI files, folders, or globs.")],
+    name: Annotated[
+        str | None,
+        typer.Option("--name", "-n", metavar="NAME", help="Name of the data set; that of the first folder by default."),
+    ] = None,
+    profile: Profiles = None,
+    overrides: Overrides = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", "-j", min=1, metavar="N", help="Worker processes; one for each core by default."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Rejected files make the command fail.")] = False,
+    force: Force = False,
+) -> ExitCode | None:
+    """Turn MIDI files into a data set, or bring one up to date."""
+    from aurl.data.prepare import prepare
+    from aurl.home import Home
+    from aurl.profile import load_profile
+
+    home = Home.locate()
+    folder = home.new_dataset(name or default_name(paths))
+    sources = sorted({str(Path(path).expanduser().absolute()) for path in paths})
+    if not force:
+        _check_sources(folder, sources)
+    resolved = load_profile(profile or (), overrides or (), check=CHECKED)
+    with output.progress() as report, listening(output.note) as interrupts:
+        result = prepare(paths, resolved, folder, jobs=jobs, dry_run=dry_run, report=report, interrupts=interrupts)
+    output.result("prepare", result, _text(result))
+    if interrupts.stop is not None:
+        output.note("run the same command again to go on")
+        return exit_code(interrupts.stop)
+    if dry_run:
+        return None
+    return _finish(output, home, result, sources, strict=strict)
+
+
+def default_name(paths: list[str]) -> str:
+    """The name of the first folder, or of the folder of the first file or glob, as far as it can be a name."""
+    from aurl.home import FORBIDDEN_IN_NAMES, MAX_NAME_LENGTH
+
+    first = Path(paths[0]).expanduser().absolute()
+    while not first.is_dir() and (glob.has_magic(str(first)) or first.is_file()):
+        first = first.parent
+    kept = "".join("_" if c in FORBIDDEN_IN_NAMES or not c.isprintable() else c for c in first.resolve().name)
+    return kept.lstrip(".")[:MAX_NAME_LENGTH] or DEFAULT_NAME
+
+
+def _check_sources(folder: Path, sources: list[str]) -> None:
+    """Preparing brings a data set up to date with its own files; other files would silently replace them."""
+    from aurl.home import DATASET_MARK
+    from aurl.storage import read_json
+
+    if not (folder / DATASET_MARK).is_file() or not (folder / SOURCES_NAME).is_file():
+        return
+    before = read_json(folder / SOURCES_NAME)
+    if not set(before) <= set(sources):
+        raise UsageError(
+            f"the data set {folder.name} was made from {', '.join(before)}",
+            hint="give this one another --name, or add --force to replace what it holds",
+        )
+
+
+def _finish(
+    output: Output, home: "Home", result: "PrepareResult", sources: list[str], *, strict: bool
+) -> ExitCode | None:
+    from aurl.storage import write_json
+
+    write_json(result.folder / SOURCES_NAME, sources)
+    if not result.prepared:
+        raise AurlError("no file could be prepared", hint="the reasons are above; see docs/data.md")
+    home.mark_latest(result.folder)
+    output.note("next: aurl train")
+    if not result.rejected:
+        return None
+    return ExitCode.FAILURE if strict else ExitCode.SOME_REJECTED
+
+
+def _text(result: "PrepareResult") -> str:
+    if result.dry_run or result.interrupted:
+        done = "interrupted" if result.interrupted else "dry run"
+        return f"{done}: {result.folder.name}: {result.files:,} files, {result.new:,} to read, {result.removed:,} gone"
+    unchanged = ", nothing has changed" if result.unchanged else ""
+    counts = f"{result.prepared:,} of {result.files:,} files prepared, {result.rejected:,} rejected"
+    blocks = [
+        f"data set {result.folder.name} in {result.folder}",
+        f"{counts}, {result.duplicates:,} duplicates, in {result.seconds:.1f} s{unchanged}",
+        _table(
+            ("split", "pieces", "notes", "tokens"),
+            [
+                (name, f"{split.pieces:,}", f"{split.notes:,}", f"{split.tokens:,}")
+                for name, split in result.splits.items()
+            ],
+        ),
+        _table(
+            ("repaired", "pieces", "times"),
+            [(name, f"{repair.pieces:,}", f"{repair.count:,}") for name, repair in result.repairs.items()],
+        ),
+        _table(
+            ("rejected", "files", "for example"),
+            [
+                (reason, f"{reject.files:,}", ", ".join(reject.examples[:2]))
+                for reason, reject in result.rejects.items()
+            ],
+        ),
+    ]
+    return "\n".join(block for block in blocks if block)
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    return table([head, *rows], indent="  ") if rows else ""

@@ -1,0 +1,108 @@
+"""`aurl train`: data set + profile → a run."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aurl.cli.bars import duration
+from aurl.cli.options import DataName, Device, MaxMinutes, MaxSteps, Overrides, ProcessCount, Profiles, Threads
+from aurl.cli.output import Output, table
+from aurl.cli.signals import exit_code, listening
+from aurl.errors import ExitCode
+
+if TYPE_CHECKING:
+    from aurl.home import Home
+    from aurl.profile import Profile
+    from aurl.training.result import FitResult
+
+
+def train(
+    output: Output,
+    data: DataName = None,
+    profile: Profiles = None,
+    overrides: Overrides = None,
+    name: Annotated[
+        str | None, typer.Option("--name", "-n", metavar="NAME", help="Name of the run; date and time by default.")
+    ] = None,
+    max_steps: MaxSteps = None,
+    max_minutes: MaxMinutes = None,
+    processes: ProcessCount = None,
+    threads: Threads = None,
+    device: Device = None,
+) -> ExitCode | None:
+    """Train the model that the profiles describe on a data set."""
+    from aurl.cli.device import check_device, default_size
+    from aurl.home import Home
+    from aurl.profile import load_profile
+
+    home = Home.locate()
+    dataset = home.dataset(data)
+    if data is None:
+        output.note(f"data set: {dataset.name}, the latest")
+    if name is not None:
+        home.new_run(name)
+    device = check_device(device)
+    flags = {"training.max_steps": max_steps, "training.max_minutes": max_minutes}
+    resolved = load_profile(profile or (), overrides or (), flags=flags, default_size=default_size(device))
+    if resolved.default_size:
+        output.note(f"size: {resolved.default_size}, which suits this device ({device}); --profile chooses another")
+    from aurl.training.trainer import fit
+
+    with output.progress() as report, listening(output.note) as interrupts:
+        result = fit(
+            _as_prepared(output, resolved, dataset),
+            dataset,
+            lambda: _new_run(output, home, name),
+            processes=processes or 1,
+            threads=threads,
+            device=device,
+            report=report,
+            interrupts=interrupts,
+        )
+    return show_result(output, "train", result)
+
+
+def _new_run(output: Output, home: "Home", name: str | None) -> Path:
+    folder = home.new_run(name)
+    home.mark_latest(folder)
+    output.note(f"run: {folder.name} in {folder}")
+    return folder
+
+
+def _as_prepared(output: Output, profile: "Profile", dataset: Path) -> "Profile":
+    """The profile with the sections that the data set has settled already."""
+    from aurl.data.manifest import read_manifest
+    from aurl.profile import Prepare, Tokens
+
+    manifest = read_manifest(dataset)
+    settled = {"prepare": Prepare.model_validate(manifest.prepare), "tokens": Tokens.model_validate(manifest.tokens)}
+    changed = profile.model_copy(update=settled)
+    before, after = profile.values(), changed.values()
+    for key in (key for key in after if key.startswith("tokens.") and after[key] != before[key]):
+        output.note(f"{key} = {after[key]}: the data set was prepared so")
+    return changed
+
+
+def show_result(output: Output, command: str, result: "FitResult") -> ExitCode | None:
+    """Print what a sitting of training came to; the exit code tells of the signal that ended it."""
+    for name, fault in result.damaged.items():
+        output.line(f"aurl: warning: checkpoint {name} was passed over: {fault}")
+    output.result(command, result, _text(result))
+    if result.signal:
+        output.note(f"go on with: aurl resume {result.run_folder.name}")
+        return exit_code(result.signal)
+    output.note("next: aurl generate")
+    return None
+
+
+def _text(result: "FitResult") -> str:
+    best = "none" if result.best_nats_per_note is None else f"{result.best_nats_per_note:.3f} nats per note"
+    rows = [
+        ("run", str(result.run_folder)),
+        ("status", f"{result.status} ({result.reason})"),
+        ("trained", f"{result.step:,} steps, {result.tokens:,} tokens, {duration(result.seconds)}"),
+        ("parameters", f"{result.parameters:,}"),
+        ("best validation", f"{best} at step {result.best_step:,}" if result.best_step else "none"),
+    ]
+    return table([*rows, *(("sample", str(path)) for path in result.samples[-1:])])
