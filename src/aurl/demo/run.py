@@ -1,5 +1,6 @@
 """Export, prepare, train, compare, generate, draw."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,7 @@ class DemoResult:
         pieces: MIDI files that the model wrote.
         picture: piano roll of the first of them; None where a signal came before.
         commands: the same three steps as a user types them.
+        baseline_order: ids per n-gram of the baseline.
     """
 
     midi_folder: Path
@@ -40,6 +42,7 @@ class DemoResult:
     pieces: tuple[Path, ...]
     picture: Path | None
     commands: tuple[str, ...]
+    baseline_order: int = BASELINE_ORDER
 
     @property
     def beats_baseline(self) -> bool:
@@ -57,6 +60,7 @@ def run_demo(
     name: str = "demo",
     seed: int = 0,
     threads: int | None = None,
+    announce: Callable[[str], None] = lambda command: None,
     report: Report = silent,
     interrupts: Interrupts | None = None,
 ) -> DemoResult:
@@ -70,6 +74,7 @@ def run_demo(
         name: of the data set and of the run; the run gets a number where it is taken.
         seed: of the generated pieces.
         threads: torch threads.
+        announce: told of each step as the command that a user would type.
         report: told of every step.
         interrupts: a signal ends the demo; what is done stays.
     """
@@ -78,15 +83,18 @@ def run_demo(
     export_chorales(midi, limit=scores, report=report, interrupts=interrupts)
     dataset, run = home.new_dataset(name), _free_run(home, name)
     commands = _commands(midi, name, run.name, folder)
+    announce(commands[0])
     prepared = prepare([midi], profile, dataset, report=report, interrupts=interrupts)
     if interrupts.stop is not None:
         return DemoResult(midi, prepared, None, None, (), None, commands)
     home.mark_latest(dataset)
+    announce(commands[1])
     trained = fit(profile, dataset, run, threads=threads, report=report, interrupts=interrupts)
     home.mark_latest(run)
     if interrupts.stop is not None:
         return DemoResult(midi, prepared, trained, None, (), None, commands)
     baseline = ngram_baseline(dataset, BASELINE_ORDER)
+    announce(commands[2])
     pieces, picture = _write_pieces(run, folder, seed=seed, threads=threads, report=report, interrupts=interrupts)
     return DemoResult(midi, prepared, trained, baseline, pieces, picture, commands)
 
