@@ -1,0 +1,1 @@
+"""Folders of MIDI files → token shards, and shards → batches."""

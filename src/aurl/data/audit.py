@@ -1,0 +1,185 @@
+"""What is in a data set, in figures: `audit.json`, and what the CLI's table is made from."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aurl.data.index import Index
+from aurl.data.manifest import ShardEntry, shard_path
+from aurl.data.records import Record
+from aurl.data.shards import NO_IDS, Shard, note_histograms
+from aurl.data.splits import SPLIT_NAMES
+from aurl.errors import DamagedError
+from aurl.storage import read_json, write_json
+from aurl.tokens.vocabulary import NOTE_ON, VELOCITY_BINS
+
+NAME = "audit.json"
+VERSION = 1
+EXAMPLES = 5
+"""File names that are shown for each reason of rejection."""
+SEQ_LENS = tuple(2**power for power in range(8, 15))
+"""Window lengths whose truncation is told: 256 to 16,384 tokens."""
+TEMPO_STEP = 10
+"""Width of the tempo histogram's bins in BPM."""
+
+
+def audit(
+    index: Index, folder: Path, shards: Sequence[ShardEntry], *, files: int, refused: Sequence[Record]
+) -> dict[str, Any]:
+    """Count everything.
+
+    Args:
+        index: up to date.
+        folder: of the data set.
+        shards: of the data set.
+        files: that were found.
+        refused: records of files that are in no shard: too large, or unreadable this time.
+    """
+    rejects = _rejects(index, refused)
+    totals = _one(
+        index, "SELECT COUNT(*), TOTAL(notes), TOTAL(tokens), TOTAL(seconds), TOTAL(file_bytes)", "reason = ''"
+    )
+    prepared, rejected = int(totals[0]), sum(reject["files"] for reject in rejects.values())
+    pitches, velocities = _notes(index, folder, shards)
+    return {
+        "version": VERSION,
+        "files": files,
+        "prepared": prepared,
+        "rejected": rejected,
+        "duplicates": files - prepared - rejected,
+        "notes": int(totals[1]),
+        "tokens": int(totals[2]),
+        "seconds": round(totals[3], 3),
+        "file_bytes": int(totals[4]),
+        "splits": _splits(index),
+        "rejects": rejects,
+        "repairs": _repairs(index),
+        "truncation": _truncation(index),
+        "histograms": {
+            "pitch": pitches.tolist(),
+            "velocity": velocities.tolist(),
+            **{name: _log_histogram(_column(index, name)) for name in ("tokens", "notes", "seconds")},
+            "tempo": _tempo_histogram(_column(index, "tempo")),
+            **{name: _counts(index, name) for name in ("key", "meter")},
+            "instruments": _instruments(index),
+        },
+    }
+
+
+def _one(index: Index, select: str, where: str) -> tuple[Any, ...]:
+    row: tuple[Any, ...] = index.connection.execute(f"{select} FROM pieces WHERE live AND {where}").fetchone()
+    return row
+
+
+def _column(index: Index, name: str) -> NDArray[np.float64]:
+    rows = index.connection.execute(f"SELECT {name} FROM pieces WHERE live AND reason = ''")  # noqa: S608 - our own names
+    return np.array([row[0] for row in rows], np.float64)
+
+
+def _splits(index: Index) -> dict[str, dict[str, int]]:
+    query = "SELECT split, COUNT(*), TOTAL(tokens), TOTAL(notes) FROM pieces WHERE live AND reason = '' GROUP BY split"
+    splits: dict[str, dict[str, int]] = {name: {"pieces": 0, "tokens": 0, "notes": 0} for name in SPLIT_NAMES}
+    for name, pieces, tokens, notes in index.connection.execute(query):
+        splits[name] = {"pieces": pieces, "tokens": int(tokens), "notes": int(notes)}
+    return splits
+
+
+def _rejects(index: Index, refused: Iterable[Record]) -> dict[str, dict[str, Any]]:
+    """Reason → files, and the paths of some; the commonest first."""
+    query = "SELECT reason, source FROM pieces WHERE live AND reason != ''"
+    found = [(reason, os.fsdecode(source)) for reason, source in index.connection.execute(query)]
+    found += [(record.reason, record.source) for record in refused]
+    paths: dict[str, list[str]] = {}
+    for reason, source in found:
+        paths.setdefault(reason, []).append(source)
+    commonest = sorted(paths, key=lambda reason: (-len(paths[reason]), reason))
+    return {reason: {"files": len(paths[reason]), "examples": sorted(paths[reason])[:EXAMPLES]} for reason in commonest}
+
+
+def _repairs(index: Index) -> dict[str, dict[str, int]]:
+    """Repair → pieces it was needed in, and how often; the commonest first."""
+    query = (
+        "SELECT name, COUNT(*), SUM(count) FROM repairs JOIN pieces USING (shard, row)"
+        " WHERE live AND reason = '' GROUP BY name ORDER BY COUNT(*) DESC, name"
+    )
+    return {name: {"pieces": pieces, "count": count} for name, pieces, count in index.connection.execute(query)}
+
+
+def _truncation(index: Index) -> dict[str, dict[str, float]]:
+    """Window length → how many pieces are longer, and which share of all tokens lies beyond a piece's first window."""
+    tokens = _column(index, "tokens")
+    total = max(tokens.sum(), 1)
+    return {
+        str(seq_len): {
+            "pieces": int(np.count_nonzero(tokens > seq_len)),
+            "tokens_lost": round(float((tokens - seq_len).clip(0).sum() / total), 6),
+        }
+        for seq_len in SEQ_LENS
+    }
+
+
+def _log_histogram(values: NDArray[np.float64]) -> dict[str, int]:
+    """Power of two → values from half of it up to it."""
+    exponents = np.ceil(np.log2(values.clip(1))).astype(int)
+    return {str(2**power): count for power, count in sorted(Counter(exponents.tolist()).items())}
+
+
+def _tempo_histogram(tempos: NDArray[np.float64]) -> dict[str, int]:
+    """Lower edge in BPM → pieces."""
+    edges = (tempos // TEMPO_STEP * TEMPO_STEP).astype(int)
+    return {str(edge): count for edge, count in sorted(Counter(edges.tolist()).items())}
+
+
+def _counts(index: Index, name: str) -> dict[str, int]:
+    query = (
+        f"SELECT {name}, COUNT(*) FROM pieces WHERE live AND reason = '' GROUP BY {name} ORDER BY COUNT(*) DESC, {name}"  # noqa: S608 - our own names
+    )
+    return {value or "unknown": count for value, count in index.connection.execute(query)}
+
+
+def _instruments(index: Index) -> dict[str, int]:
+    """General MIDI program (128: drums) → pieces in which it sounds."""
+    total: Counter[int] = Counter()
+    query = "SELECT instruments, COUNT(*) FROM pieces WHERE live AND reason = '' GROUP BY instruments"
+    for programs, count in index.connection.execute(query):
+        for program in json.loads(programs):
+            total[program] += count
+    return {str(program): total[program] for program in sorted(total)}
+
+
+def _notes(index: Index, folder: Path, shards: Iterable[ShardEntry]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Notes of each pitch and of each velocity level; a shard whose pieces are all live has them counted already."""
+    live = index.live_rows()
+    pitches, velocities = np.zeros(NOTE_ON.size, np.int64), np.zeros(VELOCITY_BINS, np.int64)
+    for entry in shards:
+        shard = Shard(shard_path(folder, entry.name))
+        found = shard.pitches, shard.velocities
+        if entry.removed:
+            rows = [row for row in sorted(live.get(entry.name, ())) if row < len(shard)]
+            found = note_histograms(np.concatenate([NO_IDS, *(shard.piece(row) for row in rows)]))
+        pitches += found[0]
+        velocities += found[1]
+    return pitches, velocities
+
+
+def write(folder: Path, counted: Mapping[str, Any]) -> None:
+    """Write `audit.json` atomically."""
+    write_json(folder / NAME, counted)
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """The data set's audit.
+
+    Raises:
+        NotFoundError, DamagedError: there is none of this version.
+    """
+    counted = read_json(folder / NAME)
+    if not isinstance(counted, dict) or counted.get("version") != VERSION:
+        raise DamagedError(f"{folder / NAME} is no audit of this version", hint="run aurl prepare again")
+    return counted

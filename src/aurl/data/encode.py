@@ -1,0 +1,162 @@
+"""What a worker does: the files of one task → one shard on disk."""
+
+import hashlib
+import json
+import logging
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from aurl.data.engine import NO_FILE, Fault, Mark
+from aurl.data.records import Record, prepared
+from aurl.data.shards import SUFFIX, Ids, write_shard
+from aurl.midi.read import read_score
+from aurl.midi.reasons import Rejected, RejectReason
+from aurl.preprocess import PREPROCESS, PreprocessStep
+from aurl.tokens.codec import Codec
+
+SCHEMA_VERSION = 1
+"""Of shards and records; raised when what is stored for the same file changes."""
+
+logger = logging.getLogger(__name__)
+
+
+class Wanted(NamedTuple):
+    """A file to encode: its absolute path, and the SHA-256 (hexadecimal) and size when the run was planned."""
+
+    path: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a file becomes ids; equal recipes give equal ids.
+
+    Args:
+        codec: JSON of the codec's signature.
+        preprocess: JSON of the preprocessing components, in order.
+        min_notes: pieces with fewer are rejected.
+        max_bytes: larger files are rejected.
+    """
+
+    codec: str
+    preprocess: str
+    min_notes: int
+    max_bytes: int
+
+    @property
+    def signature(self) -> str:
+        """Hash over everything that ids and records depend on beside the file."""
+        value = [SCHEMA_VERSION, self.codec, self.preprocess, self.min_notes]
+        return hashlib.sha256(json.dumps(value).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class ShardTask:
+    """One task: the files of one shard.
+
+    Args:
+        name: of the shard, without suffix.
+        sources: what goes into it, in order.
+        recipe: how.
+        folder: where the shard belongs.
+    """
+
+    name: str
+    sources: tuple[Wanted, ...]
+    recipe: Recipe
+    folder: str
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A finished shard.
+
+    Args:
+        name: without suffix.
+        sha256: of the shard's bytes.
+        transient: records of files that could not be read this time and are not in the shard.
+    """
+
+    name: str
+    sha256: str
+    transient: tuple[Record, ...]
+
+
+@lru_cache(maxsize=1)
+def _pipeline(recipe: Recipe) -> tuple[tuple[PreprocessStep, ...], Codec]:
+    steps = tuple(PREPROCESS.from_component(component) for component in json.loads(recipe.preprocess))
+    return steps, Codec.from_signature(json.loads(recipe.codec))
+
+
+def encode_shard(task: ShardTask, faults: Mapping[int, Fault], mark: Mark) -> Written:
+    """Encode the task's files and write them as one shard (`aurl.data.engine.Work`)."""
+    pieces: list[tuple[Ids, Record]] = []
+    rejected: list[Record] = []
+    transient: list[Record] = []
+    for index, wanted in enumerate(task.sources):
+        if fault := faults.get(index):
+            rejected.append(rejection(wanted, Rejected(fault.reason, fault.text)))
+            continue
+        mark(index)
+        try:
+            pieces.append(encode_file(wanted, task.recipe))
+        except Rejected as error:
+            (transient if error.reason is RejectReason.UNREADABLE else rejected).append(rejection(wanted, error))
+    mark(NO_FILE)
+    sha256 = write_shard(Path(task.folder, task.name + SUFFIX), pieces, rejected, task.recipe.signature)
+    return Written(task.name, sha256, tuple(transient))
+
+
+def encode_file(wanted: Wanted, recipe: Recipe) -> tuple[Ids, Record]:
+    """Ids and record of one file.
+
+    Raises:
+        Rejected: it cannot be used; for `UNREADABLE` another time may do.
+        MemoryError: it does not fit.
+    """
+    data = _read(wanted, recipe.max_bytes)
+    try:
+        return _encode(data, wanted, recipe)
+    except (Rejected, MemoryError):
+        raise
+    except Exception as error:  # a fault of ours or of a library's on one file must not cost the others
+        logger.exception("%s", wanted.path)
+        raise Rejected(RejectReason.CRASH, f"{type(error).__name__}: {error}", name=wanted.path) from error
+
+
+def _encode(data: bytes, wanted: Wanted, recipe: Recipe) -> tuple[Ids, Record]:
+    steps, codec = _pipeline(recipe)
+    read = read_score(data, name=wanted.path, max_bytes=recipe.max_bytes)
+    score, repairs = read.score, Counter(read.repairs)
+    for step in steps:
+        done = step.counted(score)
+        score = done.score
+        repairs.update(done.repairs)
+    encoded = codec.encode(score)
+    repairs.update(encoded.repairs)
+    record = prepared(wanted.path, wanted.sha256, len(data), score=score, encoded=encoded, repairs=repairs)
+    if record.notes < recipe.min_notes:
+        fault = f"{record.notes} notes, fewer than {recipe.min_notes}"
+        raise Rejected(RejectReason.NO_NOTES, fault, name=wanted.path)
+    return encoded.ids, record
+
+
+def _read(wanted: Wanted, max_bytes: int) -> bytes:
+    try:
+        with open(wanted.path, "rb") as file:  # noqa: PTH123 - thousands per second
+            data = file.read(max_bytes + 1)
+    except OSError as error:
+        raise Rejected(RejectReason.UNREADABLE, error.strerror or str(error), name=wanted.path) from error
+    if hashlib.sha256(data).hexdigest() != wanted.sha256:
+        raise Rejected(RejectReason.UNREADABLE, "it was changed while it was read", name=wanted.path)
+    return data
+
+
+def rejection(wanted: Wanted, error: Rejected) -> Record:
+    """The record of a file that cannot be used."""
+    return Record(wanted.path, wanted.sha256, wanted.size, reason=error.reason, fault=error.fault)

@@ -1,0 +1,134 @@
+"""Folders of MIDI files → a data set, in parallel, once.
+
+Order of writing: shards as they are done, then the index, then the audit, the manifest last. Whoever is killed in
+between leaves the data set as it was, and finished shards that the next run finds by their names.
+"""
+
+import json
+import logging
+import os
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from aurl.data import audit
+from aurl.data.corpus import Source, find, listing_digest
+from aurl.data.encode import Recipe
+from aurl.data.index import Index
+from aurl.data.manifest import Manifest, is_whole, read_manifest
+from aurl.data.result import PrepareResult, from_audit
+from aurl.data.update import Update
+from aurl.errors import AurlError, DamagedError, NotFoundError
+from aurl.profile import Profile
+from aurl.progress import Interrupts, Report, silent
+from aurl.storage import lock
+from aurl.tokens.codec import Codec
+
+LOCK = ".lock"
+MEBIBYTE = 2**20
+
+logger = logging.getLogger(__name__)
+
+
+def prepare(
+    paths: Iterable[str | Path],
+    profile: Profile,
+    folder: Path,
+    *,
+    jobs: int | None = None,
+    dry_run: bool = False,
+    report: Report = silent,
+    interrupts: Interrupts | None = None,
+) -> PrepareResult:
+    """Bring the data set in `folder` up to date with the MIDI files that `paths` name.
+
+    The data set holds what `paths` hold now: files that are new or changed are encoded, files that are gone leave it,
+    and what a killed or interrupted run had finished is taken over.
+
+    Args:
+        paths: files, folders, globs.
+        profile: its sections `prepare` and `tokens`.
+        folder: of the data set, made if need be.
+        jobs: worker processes; one for each usable core by default.
+        dry_run: only tell what would be done.
+        report: told of progress.
+        interrupts: looked at between two shards.
+
+    Raises:
+        NotFoundError: there are no MIDI files.
+        LockedError: another process is writing to the data set.
+        OSError: the disk is full.
+    """
+    started, listed_ns = time.monotonic(), time.time_ns()
+    recipe = recipe_of(profile)
+    sources = find(paths)
+    old = _manifest(folder, recipe)
+    if old and (known := _audit_if_unchanged(folder, old, profile, sources)):
+        facts = {"reused": known["prepared"], "unchanged": True, "dry_run": dry_run}
+        return from_audit(folder, known, seconds=time.monotonic() - started, **facts)
+    if dry_run:
+        return _preview(folder, old, sources, started)
+    with lock(folder / LOCK):
+        update = Update(folder, profile, recipe, jobs or usable_cores(), report, interrupts or Interrupts())
+        done = update.run(_manifest(folder, recipe), sources, listed_ns)
+    seconds = time.monotonic() - started
+    if done.audit is None:
+        return PrepareResult(folder, len(sources), new=done.new, seconds=seconds, interrupted=True)
+    return from_audit(folder, done.audit, seconds=seconds, new=done.new, reused=done.reused, removed=done.removed)
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def recipe_of(profile: Profile) -> Recipe:
+    """What decides which ids a file gets."""
+    tokens, section = profile.tokens, profile.prepare
+    codec = Codec(time_base=tokens.time_base, parts=tokens.parts, header=tokens.header)
+    return Recipe(
+        codec=json.dumps(codec.signature(), sort_keys=True),
+        preprocess=json.dumps(section.preprocess, sort_keys=True),
+        min_notes=section.min_notes,
+        max_bytes=int(section.max_file_mb * MEBIBYTE),
+    )
+
+
+def _manifest(folder: Path, recipe: Recipe) -> Manifest | None:
+    """What the data set is now, if there is one and it was made by the same recipe."""
+    try:
+        manifest = read_manifest(folder)
+    except NotFoundError:
+        return None
+    except DamagedError as error:
+        logger.warning("%s; what its shards hold is used", error.message)
+        return None
+    return manifest if manifest.signature == recipe.signature else None
+
+
+def _audit_if_unchanged(
+    folder: Path, old: Manifest, profile: Profile, sources: Sequence[Source]
+) -> dict[str, Any] | None:
+    """The data set's audit, if files, profile and shards are as they were."""
+    same = old.prepare == profile.prepare.model_dump(mode="json") and old.listing == listing_digest(sources)
+    if not same or not all(is_whole(folder, entry) for entry in old.shards):
+        return None
+    try:
+        return audit.read(folder)
+    except AurlError:
+        return None
+
+
+def _preview(folder: Path, old: Manifest | None, sources: Sequence[Source], started: float) -> PrepareResult:
+    """What a run would do, by the listing alone."""
+    known: dict[str, tuple[int, int, bytes]] = {}
+    if old:
+        with Index.load(folder, old) as index:
+            known = index.files()
+    same = sum(source.path in known and known[source.path][:2] == source[1:] for source in sources)
+    gone = len(known.keys() - {source.path for source in sources})
+    seconds = time.monotonic() - started
+    return PrepareResult(
+        folder, len(sources), new=len(sources) - same, reused=same, removed=gone, seconds=seconds, dry_run=True
+    )

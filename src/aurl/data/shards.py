@@ -1,0 +1,191 @@
+"""Token shards: pieces back to back in one safetensors file, their records with them, written at once or not at all.
+
+Tensors of a shard of n pieces and m records (m - n of them of rejected files):
+
+| name | type | shape | holds |
+|---|---|---|---|
+| ids | uint16 | (tokens,) | all pieces, one after the other |
+| offsets | int64 | (n + 1,) | where each piece begins in `ids` |
+| records | uint8 | (bytes,) | JSON lines: those of the n pieces in their order, then the rejected |
+| record_offsets | int64 | (m + 1,) | where each line begins in `records` |
+| pitches | int64 | (128,) | notes of each pitch |
+| velocities | int64 | (6,) | notes of each velocity level |
+"""
+
+import hashlib
+import json
+import mmap
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save
+
+from aurl.data.records import Record
+from aurl.errors import DamagedError
+from aurl.storage import write_bytes
+from aurl.tokens.velocity import DEFAULT_BIN
+from aurl.tokens.vocabulary import NOTE_ON, VELOCITY, VELOCITY_BINS
+
+SUFFIX = ".safetensors"
+METADATA_KEY = "aurl"
+"""The only metadata key: several would be stored in random order."""
+MAX_HEADER_BYTES = 2**16
+_LENGTH_BYTES = 8
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "ids": np.dtype("<u2"),
+    "offsets": np.dtype("<i8"),
+    "records": np.dtype("u1"),
+    "record_offsets": np.dtype("<i8"),
+    "pitches": np.dtype("<i8"),
+    "velocities": np.dtype("<i8"),
+}
+_NAMES = {"U16": np.dtype("<u2"), "I64": np.dtype("<i8"), "U8": np.dtype("u1")}
+
+Ids = NDArray[np.uint16]
+NO_IDS: Ids = np.empty(0, np.uint16)
+
+
+def write_shard(path: Path, pieces: Sequence[tuple[Ids, Record]], rejected: Sequence[Record], signature: str) -> str:
+    """Write a shard atomically.
+
+    Args:
+        path: where.
+        pieces: ids and record of each prepared piece.
+        rejected: records of files that could not be used.
+        signature: what the ids depend on beside the files; kept as metadata.
+
+    Returns:
+        SHA-256 of the file's bytes, hexadecimal.
+    """
+    ids = np.concatenate([NO_IDS, *(piece for piece, _ in pieces)])
+    lines = [record.to_line() + b"\n" for record in (*(record for _, record in pieces), *rejected)]
+    pitches, velocities = note_histograms(ids)
+    tensors = {
+        "ids": ids,
+        "offsets": _offsets([len(piece) for piece, _ in pieces]),
+        "records": np.frombuffer(b"".join(lines), np.uint8),
+        "record_offsets": _offsets([len(line) for line in lines]),
+        "pitches": pitches,
+        "velocities": velocities,
+    }
+    content = save(tensors, {METADATA_KEY: json.dumps({"signature": signature})})
+    write_bytes(path, content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def _offsets(lengths: Sequence[int]) -> NDArray[np.int64]:
+    return np.cumsum([0, *lengths], dtype=np.int64)
+
+
+def note_histograms(ids: Ids) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Notes of each pitch (128,) and of each velocity level (6,) in whole pieces, one or several."""
+    onset = ids < NOTE_ON.stop
+    is_level = (ids >= VELOCITY.start) & (ids < VELOCITY.stop)
+    at = np.flatnonzero(onset | is_level)
+    events, is_level = ids[at], is_level[at]
+    level_at = np.maximum.accumulate(np.where(is_level, np.arange(len(at)), -1))
+    levels = np.where(level_at < 0, DEFAULT_BIN, events[level_at].astype(np.int64) - VELOCITY.start)
+    notes = ~is_level
+    return (
+        np.bincount(events[notes], minlength=NOTE_ON.size).astype(np.int64),
+        np.bincount(levels[notes], minlength=VELOCITY_BINS).astype(np.int64),
+    )
+
+
+class Shard:
+    """A shard, memory-mapped; every number in its header is checked before it is used.
+
+    Args:
+        path: the file.
+
+    Attributes:
+        ids, offsets, pitches, velocities: as in the module's table, read-only views of the file.
+        signature: as given to `write_shard`.
+        bytes: size of the file.
+
+    Raises:
+        DamagedError: the file is missing or is not a whole shard.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            with path.open("rb") as file:
+                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except (OSError, ValueError) as error:
+            raise self._damaged(str(error)) from error
+        self.bytes = len(self._map)
+        header, start = self._header()
+        tensors = {name: self._tensor(header.get(name), dtype, start) for name, dtype in _DTYPES.items()}
+        self.ids, self.offsets = tensors["ids"], tensors["offsets"]
+        self.pitches, self.velocities = tensors["pitches"], tensors["velocities"]
+        self._records, self._record_offsets = tensors["records"], tensors["record_offsets"]
+        self.signature = self._read_signature(header)
+        self._check_shape()
+
+    def __len__(self) -> int:
+        """Pieces, without the rejected."""
+        return len(self.offsets) - 1
+
+    def piece(self, row: int) -> Ids:
+        """Ids of one piece, a view."""
+        return self.ids[self.offsets[row] : self.offsets[row + 1]]
+
+    def record(self, row: int) -> Record:
+        """Record of one piece; rows from `len` on are rejected files."""
+        start, stop = self._record_offsets[row : row + 2]
+        return Record.from_line(self._records[start:stop].tobytes())
+
+    @property
+    def record_count(self) -> int:
+        """Records, those of rejected files among them."""
+        return len(self._record_offsets) - 1
+
+    def records(self) -> Iterator[Record]:
+        """All records, those of the pieces first, in order of row."""
+        return (self.record(row) for row in range(self.record_count))
+
+    def _damaged(self, fault: str) -> DamagedError:
+        return DamagedError(f"{self.path} is damaged: {fault}", hint="prepare the data set again: aurl prepare PATH…")
+
+    def _header(self) -> tuple[dict[str, Any], int]:
+        """The JSON header, and where the tensors begin."""
+        length = int.from_bytes(self._map[:_LENGTH_BYTES], "little")
+        start = _LENGTH_BYTES + length
+        if length > MAX_HEADER_BYTES or start > self.bytes:
+            raise self._damaged(f"a header of {length} bytes")
+        try:
+            header = json.loads(self._map[_LENGTH_BYTES:start])
+        except (ValueError, RecursionError) as error:
+            raise self._damaged(f"its header is not JSON ({error})") from error
+        if not isinstance(header, dict):
+            raise self._damaged("its header is not a table")
+        return header, start
+
+    def _tensor(self, entry: Any, dtype: np.dtype[Any], start: int) -> NDArray[Any]:
+        try:
+            (count,), (begin, end) = entry["shape"], entry["data_offsets"]
+            known = _NAMES[entry["dtype"]] == dtype and all(type(value) is int for value in (count, begin, end))
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._damaged(f"a tensor is described wrongly ({error!r})") from error
+        if not known or not 0 <= begin <= end <= self.bytes - start or end - begin != count * dtype.itemsize:
+            raise self._damaged(f"a tensor reaches outside the file or has another type: {entry}")
+        return np.frombuffer(self._map, dtype, count, start + begin)
+
+    def _read_signature(self, header: dict[str, Any]) -> str:
+        try:
+            return str(json.loads(header["__metadata__"][METADATA_KEY])["signature"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._damaged(f"it has no signature ({error!r})") from error
+
+    def _check_shape(self) -> None:
+        for offsets, content in ((self.offsets, self.ids), (self._record_offsets, self._records)):
+            if not len(offsets) or offsets[0] != 0 or offsets[-1] != len(content) or (np.diff(offsets) < 0).any():
+                raise self._damaged("its offsets do not fit its content")
+        if len(self._record_offsets) < len(self.offsets) or len(self.pitches) != NOTE_ON.size:
+            raise self._damaged("records or histograms are missing")
+        if len(self.velocities) != VELOCITY_BINS:
+            raise self._damaged("its velocity histogram has another length")

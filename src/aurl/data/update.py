@@ -1,0 +1,134 @@
+"""One run of `prepare` under the data set's lock: look, plan, encode, commit."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aurl.data.commit import Commit
+from aurl.data.corpus import Source
+from aurl.data.encode import Recipe, Wanted, encode_shard
+from aurl.data.engine import Engine
+from aurl.data.identify import Identified, identify
+from aurl.data.index import Index
+from aurl.data.manifest import SHARDS, Manifest, shard_path
+from aurl.data.plan import Plan, make_plan, still_good
+from aurl.data.records import Record
+from aurl.data.splits import SPLITS
+from aurl.profile import Profile
+from aurl.progress import Interrupts, Progress, Report
+from aurl.storage import remove_leftovers, sha256_file
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """What a run did.
+
+    Args:
+        audit: of the data set; None if the run was interrupted.
+        new: contents encoded.
+        reused: contents that were there.
+        removed: contents that are gone.
+    """
+
+    audit: dict[str, Any] | None
+    new: int
+    reused: int = 0
+    removed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoded:
+    """Shards (name → SHA-256) and files that could not be read."""
+
+    shards: dict[str, str]
+    refused: list[Record]
+    files: int
+    complete: bool
+
+
+@dataclass(frozen=True)
+class Update:
+    """What a run works with; see `aurl.data.prepare.prepare`."""
+
+    folder: Path
+    profile: Profile
+    recipe: Recipe
+    jobs: int
+    report: Report
+    interrupts: Interrupts
+
+    def run(self, old: Manifest | None, sources: Sequence[Source], listed_ns: int) -> Updated:
+        """Bring the data set, which `old` describes, up to date with `sources`, listed at `listed_ns`."""
+        section = self.profile.prepare
+        (self.folder / SHARDS).mkdir(parents=True, exist_ok=True)
+        remove_leftovers(self.folder / SHARDS)
+        with Index.open(self.folder) as index:
+            shards = index.follow(self.folder, old, section.split)
+            found = self._identify(index, sources, listed_ns)
+            if not found.complete:
+                return Updated(None, 0)
+            wanted = _by_content(found)
+            places = index.places()
+            split = SPLITS.from_component(section.split)
+            retry = old is not None and old.limits != (section.timeout_seconds, section.memory_mb)
+            good, kept = still_good(places, wanted, shards, split, retry=retry)
+            plan = self._plan(wanted, good, old)
+            encoded = self._encode(plan)
+            if not encoded.complete:
+                return Updated(None, encoded.files)
+            commit = Commit(self.folder, self.profile, self.recipe, old, kept, encoded.shards)
+            counted = commit.run(index, split, found, (*found.refused, *encoded.refused), sources)
+        removed = len(places.keys() - wanted.keys())
+        return Updated(counted, encoded.files, len(wanted) - encoded.files, removed)
+
+    def _identify(self, index: Index, sources: Sequence[Source], listed_ns: int) -> Identified:
+        return identify(
+            sources,
+            index.files(),
+            listed_ns=listed_ns,
+            max_bytes=self.recipe.max_bytes,
+            report=self.report,
+            interrupts=self.interrupts,
+        )
+
+    def _plan(self, wanted: Mapping[bytes, Source], good: set[bytes], old: Manifest | None) -> Plan:
+        missing = [
+            Wanted(source.path, sha256.hex(), source.size) for sha256, source in wanted.items() if sha256 not in good
+        ]
+        known = {entry.name for entry in old.shards} if old else set()
+        tokens = self.profile.prepare.shard_tokens
+        return make_plan(missing, self.recipe, folder=self.folder, shard_tokens=tokens, known=known)
+
+    def _encode(self, plan: Plan) -> _Encoded:
+        """Make the planned shards; those of an earlier run count as made."""
+        section = self.profile.prepare
+        shards = {name: sha256_file(shard_path(self.folder, name)) for name in plan.ready}
+        total = sum(len(task.sources) for task in plan.tasks)
+        refused: list[Record] = []
+        files = tasks = 0
+        if plan.tasks:
+            with Engine(
+                jobs=min(self.jobs, len(plan.tasks)),
+                folder=self.folder / SHARDS,
+                timeout_seconds=section.timeout_seconds,
+                memory_mb=section.memory_mb,
+            ) as engine:
+                for task, written in engine.run(plan.tasks, encode_shard, self.interrupts):
+                    shards[written.name] = written.sha256
+                    refused += written.transient
+                    files += len(task.sources)
+                    tasks += 1
+                    self.report(Progress("prepare", files, total, "files"))
+        return _Encoded(shards, refused, files, complete=tasks == len(plan.tasks))
+
+
+def _by_content(found: Identified) -> dict[bytes, Source]:
+    """Content → its first file, in order of path."""
+    wanted: dict[bytes, Source] = {}
+    for source, sha256 in found.files:
+        wanted.setdefault(sha256, source)
+    return wanted
