@@ -50,6 +50,7 @@ class Row:
         pitch: of the last note event.
         sounding: how many notes sound in each part.
         step: time so far.
+        begin_step: from where the length is counted.
         end_step: where the piece has to end, None for anywhere.
         may_end: EOS is allowed before `end_step`.
     """
@@ -63,6 +64,7 @@ class Row:
     pitch: int = NONE
     sounding: dict[int, int] = field(default_factory=dict)
     step: int = 0
+    begin_step: int = 0
     end_step: int | None = None
     may_end: bool = True
 
@@ -70,6 +72,11 @@ class Row:
     def left(self) -> int:
         """Steps until the piece has to end; very many where it need not."""
         return MAX_SHIFT_STEPS + 1 if self.end_step is None else self.end_step - self.step
+
+    @property
+    def share(self) -> float:
+        """How much of the allowed length is made, 0 to 1; 0 where any length is allowed."""
+        return 0.0 if self.end_step is None else (self.step - self.begin_step) / (self.end_step - self.begin_step)
 
     def copy(self) -> "Row":
         """An independent copy."""
@@ -119,8 +126,9 @@ class GrammarMask:
         self._refresh(row)
 
     def end_after(self, row: int, steps: int | None, *, may_end: bool) -> None:
-        """Let the row end at most `steps` from now, and before that only if `may_end`."""
+        """Let the row end at most `steps` (≥ 1) from now, and before that only if `may_end`."""
         state = self.rows[row]
+        state.begin_step = state.step
         state.end_step = None if steps is None else state.step + steps
         state.may_end = may_end
         self._refresh(row)

@@ -182,6 +182,16 @@ class Batch:
             if not piece.ended:
                 yield from self._close(row, "stopped")
 
+    @property
+    def finished(self) -> int:
+        """How many pieces have ended."""
+        return sum(bool(piece.ended) for piece in self.pieces)
+
+    def progress(self) -> float:
+        """How many pieces' worth of music is made; a piece that grows counts by its share of the asked length."""
+        growing = (row for row, (_, piece) in zip(self._mask.rows, self._rows, strict=True) if not piece.ended)
+        return self.finished + sum(row.share for row in growing)
+
     def stop(self) -> None:
         """End every piece at the next step, whole."""
         self._stopping = True

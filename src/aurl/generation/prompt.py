@@ -1,0 +1,79 @@
+"""The head of a song as the beginning of a new piece."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aurl.errors import UsageError
+from aurl.generation.context import header_length
+from aurl.generation.length import Clock, clock_at
+from aurl.midi.clock import ticks_at
+from aurl.midi.read import load_score
+from aurl.midi.score import Score
+from aurl.preprocess import PREPROCESS
+from aurl.tokens.codec import Codec
+from aurl.tokens.maps import Maps
+from aurl.tokens.positions import elapsed_steps
+from aurl.tokens.timing import to_steps, to_ticks
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a continuation begins with.
+
+    Args:
+        ids: BOS, header, body; no EOS, and notes may still sound.
+        maps: of the song up to the end of the prompt.
+        clock: tempo, meter and place in the bar there.
+    """
+
+    ids: list[int]
+    maps: Maps
+    clock: Clock
+
+
+def load_prompt(
+    song: Path | Score, codec: Codec, *, preprocess: Sequence[dict[str, Any]] = (), seconds: float | None = None
+) -> Prompt:
+    """The first `seconds` of a song (all of it where None), as training would have seen it.
+
+    The song goes through the run's own preprocessing and codec; its header tells what holds for the whole song, parts
+    that enter later included. The ids end with the last event before `seconds`: notes that sound there are left for
+    the model to end, and it also chooses when the next event comes. Tempi, meters and keys that the song would have
+    taken on later are left out; the last ones go on.
+
+    Raises:
+        UsageError: `seconds` is not positive, or no note begins in that time.
+        Rejected: the file cannot be used.
+    """
+    if seconds is not None and not seconds > 0:
+        raise UsageError(f"a prompt of {seconds} seconds is empty", hint="give more than 0")
+    score = load_score(song).score if isinstance(song, Path) else song
+    for component in preprocess:
+        score = PREPROCESS.from_component(component)(score)
+    encoded = codec.encode(score)
+    ids = encoded.ids[:-1].astype(np.int64)
+    if seconds is not None:
+        cut = to_steps(ticks_at(score, [seconds]), score.ticks_per_beat, score.tempos, codec.time_base)
+        ids = ids[elapsed_steps(ids) < cut[0]]
+    if len(ids) <= header_length(ids.tolist()):
+        name = song.name if isinstance(song, Path) else "the prompt"
+        first = "" if seconds is None else f" in the first {seconds:g} seconds"
+        raise UsageError(f"no note of {name} begins{first}", hint="take more of it: --prompt-seconds")
+    end = to_ticks(elapsed_steps(ids)[-1:], score.ticks_per_beat, score.tempos, codec.time_base)
+    return _prompt(ids.tolist(), encoded.maps, int(end[0]))
+
+
+def _prompt(ids: list[int], maps: Maps, end_tick: int) -> Prompt:
+    kept = Maps(
+        maps.ticks_per_beat,
+        maps.tempos.take(maps.tempos.tick <= end_tick),
+        maps.time_signatures.take(maps.time_signatures.tick <= end_tick),
+        maps.key_signatures.take(maps.key_signatures.tick <= end_tick),
+        maps.is_drum,
+    )
+    clock = clock_at(kept.tempos, kept.time_signatures, tick=end_tick, ticks_per_beat=maps.ticks_per_beat)
+    return Prompt(ids, kept, clock)
