@@ -11,12 +11,12 @@ from aurl.midi.score import Notes, Score, Track
 from aurl.tokens.codec import Codec
 from aurl.tokens.grammar import Grammar
 from aurl.tokens.rules import Stage
-from aurl.tokens.vocabulary import BOS, EOS, NOTE_OFF, TIME_SHIFT
+from aurl.tokens.vocabulary import BOS, EOS, NOTE_OFF, PART, TIME_SHIFT
 
 CPU = torch.device("cpu")
 CODECS = [Codec(parts=parts, header=header) for parts, header in product((False, True), ((), ("tempo", "key")))]
 WALKS = 4
-STEPS = 300
+STEPS = 500
 
 
 def weights(vocabulary_size):
@@ -25,7 +25,8 @@ def weights(vocabulary_size):
     weight[:128] = 4
     weight[128:256] = 20
     weight[TIME_SHIFT.start : TIME_SHIFT.start + 40] = 10
-    weight[TIME_SHIFT.stop - 1] = 3
+    weight[TIME_SHIFT.stop - 1] = 60
+    weight[PART.start : PART.stop] = 8
     weight[EOS] = 0.01
     return weight
 
