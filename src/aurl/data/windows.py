@@ -1,0 +1,104 @@
+"""Which part of which piece makes one training example: arithmetic on lengths alone.
+
+A piece of N ids has the N - 1 targets 1 … N - 1. Windows divide its targets among them, each target to one window. A
+window that begins inside the piece is given the header and `context` ids before its first target; neither is scored.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+MARGIN = 4
+"""The first and the last window of a piece hold at least 1 / MARGIN of a full window, or the whole piece."""
+
+
+class Window(NamedTuple):
+    """A part of a piece, which needs nothing but the piece to be read.
+
+    Args:
+        piece: its number in the split.
+        first: index of the first target.
+        stop: index after the last target.
+    """
+
+    piece: int
+    first: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Windows as columns, in order of piece and place.
+
+    Args:
+        piece: number of the piece.
+        first: index of the first target.
+        stop: index after the last target.
+    """
+
+    piece: NDArray[np.int64]
+    first: NDArray[np.int64]
+    stop: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.piece)
+
+    def at(self, index: int) -> Window:
+        """One window."""
+        return Window(int(self.piece[index]), int(self.first[index]), int(self.stop[index]))
+
+
+class Tiling:
+    """How the pieces of a split fall into windows.
+
+    Args:
+        tokens: ids of each piece.
+        header: ids of each piece's header, ≥ 1.
+        seq_len: targets of one window at most; it has one id more.
+        context: ids before the first target of a window inside a piece, ≥ 1.
+
+    Attributes:
+        drawn: windows that `draw` gives.
+
+    Raises:
+        ValueError: a window would have no room for a target after header and context.
+    """
+
+    def __init__(self, tokens: ArrayLike, header: ArrayLike, *, seq_len: int, context: int = 1) -> None:
+        self.context = context
+        self._tokens = np.asarray(tokens, np.int64)
+        # Where a window that began at the very start of the body would have its first target.
+        self._origin = np.asarray(header, np.int64) + context
+        self._span = seq_len + 1 - self._origin
+        if len(self._span) and (self._span < 1).any():
+            longest = int(self._origin.max()) - context
+            raise ValueError(f"windows of {seq_len} tokens have no room for more than a header of {longest}")
+        self._length = self._tokens - self._origin
+        # One window more than needed where the last would be nearly full: room for random boundaries.
+        needed = np.maximum(self._length, 1)
+        self._count = np.where(needed <= self._span, 1, -(-(needed + self._span // MARGIN) // self._span))
+        self._minimal = -(-needed // self._span)
+        self.drawn = int(self._count.sum())
+
+    def tile(self) -> Windows:
+        """The fewest windows, from the start of each piece."""
+        return self._windows(self._minimal, np.zeros_like(self._length))
+
+    def draw(self, rng: np.random.Generator) -> Windows:
+        """Windows with random boundaries; their number is always the same, and a piece that fits is one window."""
+        slack = self._count * self._span - self._length
+        room = self._span - self._span // MARGIN
+        low, high = np.maximum(slack - room, 0), np.minimum(slack, room)
+        shift = np.where(self._count > 1, rng.integers(low, np.maximum(high, low) + 1), 0)
+        return self._windows(self._count, shift)
+
+    def _windows(self, count: NDArray[np.int64], shift: NDArray[np.int64]) -> Windows:
+        """`count` windows for each piece, all boundaries moved `shift` targets towards its start."""
+        piece = np.repeat(np.arange(len(count)), count)
+        place = np.arange(len(piece)) - np.repeat(np.cumsum(count) - count, count)
+        begin = place * self._span[piece] - shift[piece]
+        first = np.where(place == 0, 1, begin + self._origin[piece])
+        stop = np.minimum(begin + self._span[piece] + self._origin[piece], self._tokens[piece])
+        return Windows(piece, first, stop)
