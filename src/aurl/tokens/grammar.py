@@ -187,7 +187,7 @@ class Grammar:
         return violations
 
     def _closing_rank(self, shift_steps: int) -> NDArray[np.int64]:
-        """`(V,)`: which of several ids `closing` takes; of equal ones the first."""
+        """`(V,)`: which of several ids `closing` takes; of equal ones the lowest."""
         rank = np.zeros(self.vocabulary_size, np.int64)
         rank[NOTE_ON.start + MIDDLE_C] = 1
         rank[TIME_SHIFT.start + shift_steps - 1] = 1

@@ -9,6 +9,9 @@ import numpy as np
 from aurl.errors import DamagedError
 from aurl.midi.score import TICKS_PER_BEAT, Columns, KeySignatures, Score, Tempos, TimeSignatures
 
+MAX_TICKS_PER_BEAT = 2**15 - 1
+"""What the header of a MIDI file can say."""
+
 C = TypeVar("C", bound=Columns)
 
 
@@ -53,19 +56,21 @@ class Maps:
             DamagedError: `value` is not such an object.
         """
         try:
-            ticks_per_beat, is_drum = int(value["ticks_per_beat"]), bool(value["is_drum"])
+            ticks_per_beat, is_drum = _resolution(value["ticks_per_beat"]), bool(value["is_drum"])
             tempos = _columns(Tempos, value["tempos"])
             meters = _columns(TimeSignatures, value["time_signatures"])
             keys = _columns(KeySignatures, value["key_signatures"])
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise DamagedError(
-                f"the maps of a piece cannot be read: {error!r}", hint="prepare the data set again"
+                f"the maps of a piece are damaged: {error!r}", hint="prepare the data set again"
             ) from error
-        if ticks_per_beat < 1:
-            raise DamagedError(
-                f"the maps of a piece have {ticks_per_beat} ticks per beat", hint="prepare the data set again"
-            )
         return cls(ticks_per_beat, tempos, meters, keys, is_drum)
+
+
+def _resolution(ticks_per_beat: Any) -> int:
+    if not 1 <= int(ticks_per_beat) <= MAX_TICKS_PER_BEAT:
+        raise ValueError(f"{ticks_per_beat} ticks per beat")
+    return int(ticks_per_beat)
 
 
 def _rows(columns: Columns) -> list[list[int]]:
@@ -75,5 +80,7 @@ def _rows(columns: Columns) -> list[list[int]]:
 
 def _columns(kind: type[C], rows: Any) -> C:
     names = kind._dtypes
-    table = np.array(rows, np.int64).reshape(-1, len(names))
-    return kind(**dict(zip(names, table.T, strict=True)))
+    table = np.array(rows, np.int64).reshape(-1, len(names)).T
+    if (np.diff(table[0], prepend=0) < 0).any():
+        raise ValueError("ticks that do not rise")
+    return kind(**dict(zip(names, table, strict=True)))

@@ -83,6 +83,7 @@ _BODY: dict[Stage, dict[Kind, Stage]] = {
     Stage.ENDED: {Kind.PAD: Stage.ENDED},
 }
 _TOWARDS_END = {
+    **dict.fromkeys((*HEADER_STAGES, Stage.DECLARED), (Kind.SEP,)),
     Stage.WAITED: (Kind.NOTE_OFF, Kind.PART),
     Stage.WAITING: (Kind.NOTE_OFF, Kind.PART),
     Stage.RELEASED: (Kind.NOTE_OFF, Kind.PART, Kind.SHIFT, Kind.FULL_SHIFT, Kind.EOS),
