@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 
+from aurl.data.batching import WindowSampler, loader
+from aurl.data.dataset import TokenDataset
 from aurl.loss.reconstruction import Counts, targets_of
 
 
@@ -30,18 +32,105 @@ class Batch:
     def of(cls, collated: dict[str, Tensor]) -> "Batch":
         """From what the data loader gives: `ids` (B, T + 1), `start_steps` (B,), `context` (B,)."""
         ids = collated["ids"]
-        targets = targets_of(ids, collated.get("context"))
+        targets = targets_of(ids, collated["context"])
         return cls(ids[:, :-1], targets, collated["start_steps"], Counts.of(targets))
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch there."""
         if device.type == "cpu":
             return self
-        moved = (part.to(device, non_blocking=True) for part in (self.inputs, self.targets, self.start_steps))
-        return Batch(*moved, self.counts)
+        inputs, targets, start_steps = (
+            part.to(device, non_blocking=True) for part in (self.inputs, self.targets, self.start_steps)
+        )
+        return Batch(inputs, targets, start_steps, self.counts)
 
 
 def batch_counts(batches: Iterable[Batch]) -> Counts:
     """Targets in several batches."""
     counts = [batch.counts for batch in batches]
     return Counts(sum(one.tokens for one in counts), sum(one.notes for one in counts))
+
+
+def batches_of(loaded: DataLoader[dict[str, Tensor]]) -> Iterator[Batch]:
+    """The loader's batches; making its iterator draws a random number, of which dropout must not hear."""
+    with torch.random.fork_rng(devices=[]):
+        iterator = iter(loaded)
+    return map(Batch.of, iterator)
+
+
+class ValidationBatches:
+    """The windows that cover every target of a split once, in the same order each time.
+
+    Args:
+        dataset: windows of the split.
+        batch_size: windows in one batch.
+        rank: number of this process.
+        world: how many there are.
+    """
+
+    def __init__(self, dataset: TokenDataset, *, batch_size: int, rank: int, world: int) -> None:
+        self._windows = len(dataset)
+        sampler = WindowSampler(dataset, batch_size=batch_size, rank=rank, world=world, shuffle=False)
+        self._loader = loader(dataset, sampler)
+
+    def __len__(self) -> int:
+        """Windows of all processes; 0 where the split is empty."""
+        return self._windows
+
+    def __iter__(self) -> Iterator[Batch]:
+        return batches_of(self._loader)
+
+
+class BatchStream:
+    """Training batches without end, epoch after epoch, from any place on.
+
+    Args:
+        dataset: windows of the training split.
+        sampler: decides what each batch holds; its epoch and first batch are set here.
+        workers: loader processes.
+        pin_memory: for a GPU.
+        epoch: epochs that are complete.
+        batch: batches of the next one that have been learned.
+    """
+
+    def __init__(
+        self,
+        dataset: TokenDataset,
+        sampler: WindowSampler,
+        *,
+        workers: int = 0,
+        pin_memory: bool = False,
+        epoch: int = 0,
+        batch: int = 0,
+    ) -> None:
+        self._sampler = sampler
+        self._loader = loader(dataset, sampler, workers=workers, pin_memory=pin_memory)
+        self._taken = self.epoch, self.batch = epoch, batch
+        self._batches = self._begin(epoch, batch)
+
+    def _begin(self, epoch: int, batch: int) -> Iterator[Batch]:
+        self._sampler.set_epoch(epoch, start_batch=batch)
+        return batches_of(self._loader)
+
+    def take(self, count: int) -> list[Batch]:
+        """The next batches; they count as learned once `commit` is called."""
+        return [self._next() for _ in range(count)]
+
+    def _next(self) -> Batch:
+        epoch, batch = self._taken
+        found = next(self._batches, None)
+        if found is None:
+            epoch, batch = epoch + 1, 0
+            self._batches = self._begin(epoch, batch)
+            found = next(self._batches)
+        self._taken = epoch, batch + 1
+        return found
+
+    def commit(self) -> tuple[int, int]:
+        """Count everything taken as learned.
+
+        Returns:
+            Complete epochs, and batches learned of the one after them.
+        """
+        self.epoch, self.batch = self._taken
+        return self._taken

@@ -19,7 +19,7 @@ MIB = 2**20
 
 
 def default_threads(processes_here: int) -> int:
-    """`OMP_NUM_THREADS`, or the physical cores that this process may use, shared with the run's others on this machine."""
+    """`OMP_NUM_THREADS`, or this process's share of the physical cores that the run may use on this machine."""
     if (chosen := os.environ.get("OMP_NUM_THREADS", "")).isdigit():
         return max(1, int(chosen))
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -41,7 +41,7 @@ class WorkerError(AurlError):
 
     def __init__(self, message: str, *, hint: str = "", exit_code: int = ExitCode.FAILURE) -> None:
         super().__init__(message, hint=hint)
-        self.exit_code = ExitCode(exit_code)  # type: ignore[misc]
+        self.exit_code = ExitCode(exit_code)
 
 
 @dataclass
@@ -213,7 +213,7 @@ def _started(processes: int, task: Message) -> Iterator[list[Worker]]:
     with tempfile.TemporaryDirectory(prefix="aurl-") as meeting:
         try:
             for rank in range(processes):
-                workers.append(_start(rank, processes, {**task, "meeting": meeting}))
+                workers += [_start(rank, processes, {**task, "meeting": meeting})]
             yield workers
         finally:
             for worker in workers:
@@ -255,5 +255,5 @@ def _loopback_interface() -> str | None:
     """Gloo would look up the host's name, which need not resolve on a laptop."""
     for name, addresses in psutil.net_if_addrs().items():
         if any(address.family == socket.AF_INET and address.address == LOOPBACK for address in addresses):
-            return name
+            return str(name)
     return None

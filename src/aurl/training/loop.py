@@ -1,7 +1,6 @@
 """The training loop: update, and now and then record, validate, save and sample, until something says stop."""
 
 import logging
-import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,13 +27,13 @@ from aurl.training.monitor import (
 )
 from aurl.training.optim import set_learning_rate
 from aurl.training.schedules import SCHEDULES, learning_rate
-from aurl.training.setup import Session
+from aurl.training.session import Session
 from aurl.training.state import Window
 from aurl.training.steps import Sums, update
 from aurl.training.validation import likelihood
 
 logger = logging.getLogger(__name__)
-Sampler = Callable[[Session], list[Path]]
+Sampler = Callable[[Session, Interrupts], list[Path]]
 """Writes sample pieces with the weights as they stand; the list is empty where that failed."""
 
 
@@ -79,6 +78,7 @@ class Loop:
         self._schedule = SCHEDULES.from_component(self._training.schedule)
         self._clock = Clock(self._state.seconds)
         self._lap_tokens = 0
+        self._lr = 0.0
         self._sums = Sums.on(session.learner.accelerator.device)
         self.latest = Latest(saved_step=self._state.step, validated_step=self._state.step)
 
@@ -124,7 +124,8 @@ class Loop:
 
     def _step(self, batches: list[Batch], total: Counts) -> Stop | None:
         session, state, training = self._session, self._state, self._training
-        set_learning_rate(session.learner.optimizer, self._learning_rate())
+        self._lr = self._learning_rate()
+        set_learning_rate(session.learner.optimizer, self._lr)
         update(session.learner, batches, total, session.processes, self._sums)
         state.step += 1
         state.tokens += total.tokens
@@ -180,7 +181,7 @@ class Loop:
             "epoch": state.epoch,
             "batch": state.batch,
             **metrics_of(window),
-            "lr": self._learning_rate(),
+            "lr": self._lr,
             "tokens": state.tokens,
             "tokens_per_second": self._lap_tokens / clock.lap(),
             "seconds": state.seconds,
@@ -232,7 +233,7 @@ class Loop:
     def _write_sample(self) -> None:
         with self._paused():
             if self._session.processes.is_main:
-                self.latest.samples += self._sample(self._session)
+                self.latest.samples += self._sample(self._session, self._interrupts)
 
     @contextmanager
     def _paused(self) -> Iterator[None]:

@@ -3,13 +3,13 @@
 import logging
 import os
 from contextlib import ExitStack
-from pathlib import Path
 
 import torch
 
 from aurl.profile import Profile
 from aurl.progress import Interrupts, Report, silent
 from aurl.storage import lock
+from aurl.training.acceleration import start_accelerator
 from aurl.training.checkpoint import Checkpoints, Found
 from aurl.training.hardware import default_threads
 from aurl.training.log import MetricsFile, logging_to, truncate_metrics
@@ -18,7 +18,8 @@ from aurl.training.processes import local_world
 from aurl.training.result import FitResult
 from aurl.training.run import Run
 from aurl.training.samples import write_samples
-from aurl.training.setup import Session, build_session, start_accelerator
+from aurl.training.session import Session
+from aurl.training.setup import build_session
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ def train_here(
             stack.enter_context(logging_to(run.log))
         try:
             found = processes.on_main(lambda: _newest(run, profile))
-            session = build_session(run, profile, Path(facts["dataset"]), accelerator, processes, found)
+            session = build_session(run, profile, accelerator=accelerator, processes=processes, found=found)
             return _train(session, found, report if processes.is_main else silent, interrupts)
         except Exception as error:
             if processes.is_main:

@@ -112,10 +112,8 @@ def update(learner: Learner, batches: Sequence[Batch], total: Counts, processes:
 
 
 def _clip(learner: Learner) -> Tensor:
-    norm = learner.accelerator.clip_grad_norm_(learner.plain.parameters(), learner.clip_norm or float("inf"))
+    norm: Tensor = learner.accelerator.clip_grad_norm_(learner.plain.parameters(), learner.clip_norm or float("inf"))
     if learner.accelerator.scaler is not None:
         # An fp16 scaler finds its scale by overflowing now and then; it skips such steps itself.
         norm = torch.nan_to_num(norm, nan=0.0, posinf=0.0)
     return norm
-
-

@@ -11,11 +11,12 @@ from aurl.errors import UsageError
 from aurl.profile import Profile, Training
 from aurl.progress import Interrupts, Report, silent
 from aurl.storage import lock
+from aurl.training.acceleration import start_accelerator
 from aurl.training.launch import launch
 from aurl.training.processes import environment_rank, environment_world
 from aurl.training.result import FitResult
 from aurl.training.run import Run
-from aurl.training.setup import create_checked, start_accelerator
+from aurl.training.setup import create_checked
 from aurl.training.sitting import train_here
 
 logger = logging.getLogger(__name__)
@@ -59,10 +60,7 @@ def fit(
         folder = run_folder if isinstance(run_folder, Path) else run_folder()
         return create_checked(folder, profile, dataset_folder, processes=world)
 
-    if environment_world() == 1:
-        run = create()
-    else:
-        run = start_accelerator(profile, device=device)[1].on_main(create)
+    run = create() if environment_world() == 1 else start_accelerator(profile, device=device)[1].on_main(create)
     return _train(run, world, threads=threads, device=device, report=report, interrupts=interrupts or Interrupts())
 
 

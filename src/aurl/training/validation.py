@@ -38,7 +38,9 @@ class Likelihood:
         return self.nats / self.notes if self.notes else float("nan")
 
 
-def likelihood(model: nn.Module, batches: Iterable[Batch], accelerator: Accelerator, processes: Processes) -> Likelihood:
+def likelihood(
+    model: nn.Module, batches: Iterable[Batch], accelerator: Accelerator, processes: Processes
+) -> Likelihood:
     """Likelihood of all processes' `batches` under `model`, which is left in the mode that it was in."""
     was_training = model.training
     model.eval()

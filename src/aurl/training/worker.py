@@ -12,9 +12,13 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
+from torch import cuda, distributed
+
 from aurl.errors import AurlError, ExitCode
 from aurl.progress import Interrupts, Progress
 from aurl.training.processes import environment_rank, environment_world
+from aurl.training.run import Run
+from aurl.training.sitting import train_here
 
 REPORT_SECONDS = 0.2
 """The parent need not be told of every step."""
@@ -100,11 +104,6 @@ def _connect() -> Parent:
 
 
 def _work(task: dict[str, Any], parent: Parent) -> dict[str, Any]:
-    from torch import cuda, distributed
-
-    from aurl.training.run import Run
-    from aurl.training.trainer import train_here
-
     def stop(number: int, frame: FrameType | None) -> None:
         parent.interrupts.stop = number
 
@@ -114,7 +113,8 @@ def _work(task: dict[str, Any], parent: Parent) -> dict[str, Any]:
         logging.getLogger("aurl").addHandler(ParentHandler(parent))
     on_gpu = cuda.is_available() and task["device"] != "cpu"
     # A file as meeting point needs no free port and no name that resolves.
-    store = distributed.FileStore(str(Path(task["meeting"], RENDEZVOUS_NAME)), world)
+    meeting = str(Path(task["meeting"], RENDEZVOUS_NAME))
+    store = distributed.FileStore(meeting, world)  # type: ignore[attr-defined]
     distributed.init_process_group("nccl" if on_gpu else "gloo", store=store, rank=rank, world_size=world)
     try:
         result = train_here(

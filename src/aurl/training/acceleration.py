@@ -1,0 +1,38 @@
+"""Accelerate, with none of its silent defaults left to themselves."""
+
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs, PartialState
+from accelerate.state import AcceleratorState
+from accelerate.utils import GradientAccumulationPlugin
+
+from aurl.profile import Profile
+from aurl.training.hardware import choose_precision
+from aurl.training.processes import Processes, environment_world
+
+
+def start_accelerator(
+    profile: Profile, *, device: str | None = None, precision: str | None = None
+) -> tuple[Accelerator, Processes]:
+    """Join the other processes and settle device and precision, the same in all of them.
+
+    Args:
+        profile: for accumulation and precision.
+        device: "cpu" leaves a GPU alone.
+        precision: what an earlier sitting settled on.
+    """
+    several_on_cpu = environment_world() > 1 and not torch.cuda.is_available()
+    partial = PartialState(cpu=device == "cpu" or several_on_cpu)
+    processes = Processes(partial.process_index, partial.num_processes)
+    if precision is None:
+        precision = processes.from_main(choose_precision(profile.training.precision, partial.device))
+    # An earlier run in this process may have settled on another precision; Accelerate would refuse the new one.
+    AcceleratorState._reset_state()
+    accelerator = Accelerator(
+        mixed_precision="no" if precision == "fp32" else precision,
+        cpu=partial.device.type == "cpu",
+        gradient_accumulation_plugin=GradientAccumulationPlugin(
+            num_steps=profile.training.accumulation, adjust_scheduler=False, sync_with_dataloader=False
+        ),
+        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)],
+    )
+    return accelerator, processes

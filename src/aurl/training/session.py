@@ -1,0 +1,82 @@
+"""Everything that one sitting of training works with, and how it is saved."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from aurl.data.dataset import DatasetInfo
+from aurl.profile import Profile
+from aurl.training.batches import BatchStream, ValidationBatches
+from aurl.training.checkpoint import EMA, MODEL, OPTIMIZER, RANDOM, Checkpoints
+from aurl.training.optim import optimizer_tensors
+from aurl.training.processes import Processes
+from aurl.training.random_state import random_tensors
+from aurl.training.run import Run
+from aurl.training.state import TrainingState
+from aurl.training.steps import Learner
+
+
+@dataclass
+class Session:
+    """One sitting of training.
+
+    Args:
+        run: where it is written.
+        profile: what was asked for.
+        processes: who takes part.
+        data: the data set.
+        learner: model, optimizer, average.
+        stream: training batches from where the run stands.
+        validation: batches of the valid split, empty where there is none.
+        checkpoints: of the run.
+        state: where it stands.
+    """
+
+    run: Run
+    profile: Profile
+    processes: Processes
+    data: DatasetInfo
+    learner: Learner
+    stream: BatchStream
+    validation: ValidationBatches
+    checkpoints: Checkpoints
+    state: TrainingState
+
+    def save(self) -> Path | None:
+        """Write a checkpoint of all processes; all of them call this. The main one gets its path."""
+        learner, state = self.learner, self.state
+        random = self.processes.gather(random_tensors(learner.accelerator.device))
+        if not self.processes.is_main:
+            return None
+        groups: dict[str, Mapping[str, Tensor]] = {
+            MODEL: learner.plain.state_dict(),
+            OPTIMIZER: optimizer_tensors(learner.optimizer, learner.plain),
+            RANDOM: random,
+        }
+        if learner.average is not None:
+            groups[EMA] = learner.average.module.state_dict()
+        scaler = learner.accelerator.scaler
+        facts = {
+            "training": state.to_json(),
+            "scaler": scaler.state_dict() if scaler else None,
+            "processes": self.processes.world,
+            "batch_size": self.profile.data.batch_size,
+            "profile_hash": self.profile.hash,
+            "codec": self.data.codec.signature(),
+        }
+        return self.checkpoints.save(state.step, groups, facts, best_step=state.best_step)
+
+    def facts(self) -> dict[str, Any]:
+        """How this sitting computes, for `run.json`."""
+        accelerator = self.learner.accelerator
+        return {
+            "device": accelerator.device.type,
+            "precision": "fp32" if accelerator.mixed_precision == "no" else accelerator.mixed_precision,
+            "threads": torch.get_num_threads(),
+            "processes": self.processes.world,
+            "parameters": self.learner.parameters,
+        }
