@@ -1,16 +1,25 @@
-"""Bytes or a file → Score, through symusic, with every repair counted."""
+"""Bytes or a file → Score, with every repair counted.
 
+symusic parses what the pre-scan found ordinary and fully accounts for; all else goes through our own parser, which
+knows every event: columns at once where the bytes follow the grammar, one by one where they do not.
+"""
+
+import logging
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from symusic import Score as SymusicScore
-
+from aurl.midi.assemble import assemble
+from aurl.midi.columns import from_symusic
+from aurl.midi.events import Events, parse
+from aurl.midi.prescan import MAX_BYTES, Prescan, prescan
 from aurl.midi.reasons import Rejected, RejectReason
-from aurl.midi.score import Controls, KeySignatures, Notes, Score, Tempos, Text, TimeSignatures, Track
+from aurl.midi.repair import repair
+from aurl.midi.score import Score
+from aurl.midi.skim import Irregular
+from aurl.midi.walk import walk
 
-MAX_BYTES = 16 * 2**20
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,19 +33,20 @@ class ReadResult:
 def read_score(data: bytes, *, name: str = "", max_bytes: int = MAX_BYTES) -> ReadResult:
     """The score in the bytes of a Standard MIDI File.
 
+    It holds at least one note, and inside a track no two notes of one pitch overlap.
+
+    Args:
+        data: the whole file.
+        name: what messages call it.
+        max_bytes: the largest size that is looked at.
+
     Raises:
         Rejected: the file cannot be used; `.reason` says why.
     """
-    if len(data) > max_bytes:
-        raise Rejected(RejectReason.TOO_LARGE, f"{len(data)} bytes, more than {max_bytes}", name=name)
     try:
-        parsed = SymusicScore.from_midi(data)
-    except RuntimeError as error:
-        raise Rejected(RejectReason.MALFORMED, str(error), name=name) from error
-    score = _score(parsed)
-    if not score.note_count:
-        raise Rejected(RejectReason.NO_NOTES, "no notes", name=name)
-    return ReadResult(score)
+        return _read(data, max_bytes)
+    except Rejected as rejected:
+        raise Rejected(rejected.reason, rejected.fault, name=name) from rejected
 
 
 def load_score(path: Path, *, max_bytes: int = MAX_BYTES) -> ReadResult:
@@ -51,29 +61,34 @@ def load_score(path: Path, *, max_bytes: int = MAX_BYTES) -> ReadResult:
             raise Rejected(RejectReason.TOO_LARGE, f"{size} bytes, more than {max_bytes}", name=str(path))
         data = path.read_bytes()
     except OSError as error:
-        raise Rejected(RejectReason.UNREADABLE, str(error), name=str(path)) from error
+        raise Rejected(RejectReason.UNREADABLE, error.strerror or str(error), name=str(path)) from error
     return read_score(data, name=str(path), max_bytes=max_bytes)
 
 
-def _score(parsed: Any) -> Score:
-    tempos, meters, keys = parsed.tempos.numpy(), parsed.time_signatures.numpy(), parsed.key_signatures.numpy()
-    return Score(
-        ticks_per_beat=parsed.ticks_per_quarter,
-        tracks=tuple(_track(track) for track in parsed.tracks if len(track.notes)),
-        tempos=Tempos(tempos["time"], tempos["mspq"]),
-        time_signatures=TimeSignatures(meters["time"], meters["numerator"], meters["denominator"]),
-        key_signatures=KeySignatures(keys["time"], keys["key"], keys["tonality"]),
-        markers=tuple(Text(text.time, text.text) for text in parsed.markers),
-    )
+def _read(data: bytes, max_bytes: int) -> ReadResult:
+    scan = prescan(data, max_bytes=max_bytes)
+    repairs = Counter(scan.repairs)
+    score = None
+    if scan.skim is not None and not scan.suspicious:
+        score = from_symusic(scan.data, scan.skim)
+    if score is None:
+        score, found = assemble(_events(scan, repairs), scan.ticks_per_beat)
+        repairs += found
+    if not score.note_count:
+        raise Rejected(RejectReason.NO_NOTES, "it holds no notes")
+    score, made = repair(score)
+    for one in made:
+        repairs[one.name] += one.count
+    return ReadResult(score, dict(repairs))
 
 
-def _track(track: Any) -> Track:
-    notes, controls = track.notes.numpy(), track.controls.numpy()
-    return Track(
-        notes=Notes(notes["time"], np.maximum(notes["duration"], 1), notes["pitch"], notes["velocity"]).ordered(),
-        program=0 if track.is_drum else track.program,
-        is_drum=track.is_drum,
-        name=track.name,
-        controls=Controls(controls["time"], controls["number"], controls["value"]),
-        lyrics=tuple(Text(text.time, text.text) for text in track.lyrics),
-    )
+def _events(scan: Prescan, repairs: Counter[str]) -> Events:
+    """Every event of the file, one by one if need be."""
+    if scan.skim is not None:
+        try:
+            return parse(scan.data, scan.skim)
+        except Irregular:
+            _log.debug("the bytes break the grammar; walking them one by one")
+    events, found = walk(scan.data, scan.chunks)
+    repairs.update(found)
+    return events

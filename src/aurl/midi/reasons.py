@@ -19,6 +19,7 @@ class RejectReason(StrEnum):
     TRUNCATED = "truncated"
     MALFORMED = "malformed"
     TOO_MANY_EVENTS = "too_many_events"
+    TOO_MANY_TRACKS = "too_many_tracks"
     TOO_MANY_TEMPI = "too_many_tempi"
     TICK_OVERFLOW = "tick_overflow"
     NO_NOTES = "no_notes"
@@ -39,6 +40,7 @@ _NEXT_STEPS = {
     RejectReason.TRUNCATED: "nothing whole is left of it; fetch it again",
     RejectReason.MALFORMED: "no event could be read; export it again from the program that made it",
     RejectReason.TOO_MANY_EVENTS: "it is far bigger than any piece of music; split it or leave it out",
+    RejectReason.TOO_MANY_TRACKS: "it is far bigger than any piece of music; split it or leave it out",
     RejectReason.TOO_MANY_TEMPI: "its tempo map is far too long; export it without tempo automation",
     RejectReason.TICK_OVERFLOW: "a pause in it would last for days; export it again",
     RejectReason.NO_NOTES: "there is nothing to learn from; leave it out",
