@@ -1,8 +1,11 @@
 """What a decoder remembers between two steps of generation."""
 
+from collections.abc import Callable
+
 from torch import Tensor
 
 from aurl.model.attention import LayerCache
+from aurl.model.embedding import Tables
 
 
 class Cache:
@@ -13,11 +16,17 @@ class Cache:
     Args:
         layers: one per decoder layer.
         capacity: most tokens that may be appended.
+        tables: of the embedding, as the weights were when the cache was made.
+        head: features → logits, with the same weights.
     """
 
-    def __init__(self, layers: list[LayerCache], capacity: int) -> None:
+    def __init__(
+        self, layers: list[LayerCache], capacity: int, *, tables: Tables, head: Callable[[Tensor], Tensor]
+    ) -> None:
         self.layers = layers
         self.capacity = capacity
+        self.tables = tables
+        self.head = head
         self.length = 0
         self.elapsed_steps: Tensor | None = None
 

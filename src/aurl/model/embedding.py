@@ -1,6 +1,7 @@
 """Ids and their musical position as vectors."""
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +48,20 @@ def number_features(vocabulary_size: int) -> Tensor:
     return features
 
 
+class Tables(NamedTuple):
+    """What the embedding adds up, a row for each value: they depend on the weights only.
+
+    Args:
+        ids: `(V, d_model)`, id and number together; also the output layer.
+        phase: `(PHASE_CYCLE_STEPS, d_model)`.
+        elapsed: `(ELAPSED_BEATS, d_model)`.
+    """
+
+    ids: Tensor
+    phase: Tensor
+    elapsed: Tensor
+
+
 class MusicEmbedding(nn.Module):
     """Sum of id, number, phase and elapsed time, normalised.
 
@@ -78,13 +93,16 @@ class MusicEmbedding(nn.Module):
         """`(B, T)`: time after each id, for ids `(B, T)` that begin at `start_steps` `(B,)`."""
         return self.shift_steps[ids].cumsum(1) + start_steps[:, None]
 
-    def table(self) -> Tensor:
-        """`(V, d_model)`: id and number together; also the output layer."""
-        return self.ids + linear(self.numbers, self.from_number)
+    def tables(self) -> Tables:
+        """The tables as the weights are now: 60 MFLOP, many times those of a decode step, which keeps them."""
+        return Tables(
+            self.ids + linear(self.numbers, self.from_number),
+            linear(self.phases, self.from_phase),
+            linear(self.elapsed, self.from_elapsed),
+        )
 
-    def forward(self, ids: Tensor, elapsed_steps: Tensor, table: Tensor) -> Tensor:
+    def forward(self, ids: Tensor, elapsed_steps: Tensor, tables: Tables) -> Tensor:
         """`(B, T, d_model)` for ids and the time after each of them, both `(B, T)`."""
-        phase = linear(self.phases, self.from_phase)
-        elapsed = linear(self.elapsed, self.from_elapsed)
         beat = (elapsed_steps // STEPS_PER_BEAT).clamp(max=ELAPSED_BEATS - 1)
-        return embedding(ids, table) + embedding(elapsed_steps % PHASE_CYCLE_STEPS, phase) + embedding(beat, elapsed)
+        phase = elapsed_steps % PHASE_CYCLE_STEPS
+        return embedding(ids, tables.ids) + embedding(phase, tables.phase) + embedding(beat, tables.elapsed)

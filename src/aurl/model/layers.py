@@ -2,16 +2,29 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
+from torch.linalg import vector_norm
 from torch.nn.functional import dropout, rms_norm, silu
 
 from aurl.model.attention import AttentionKind, LayerCache
 from aurl.model.rotary import Rotation, rotate
 
+EPSILON = 1e-7
+"""Keeps zeros zero."""
+
 
 def normalised(x: Tensor) -> Tensor:
     """Root mean square 1 over the last dimension; without learned scale, which the next linear layer holds already."""
-    return rms_norm(x, (x.shape[-1],))
+    if x.device.type != "cpu":
+        return rms_norm(x, (x.shape[-1],))
+    # torch's rms_norm is fused on GPUs only. On a CPU these four operations take 2/3 of its time, backward included.
+    norm = vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32 if x.dtype in _HALVES else None)
+    scaled: Tensor = (x / (norm * x.shape[-1] ** -0.5 + EPSILON)).to(x.dtype)
+    return scaled
+
+
+_HALVES = (torch.float16, torch.bfloat16)
 
 
 class SelfAttention(nn.Module):
@@ -34,8 +47,9 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor, rotation: Rotation, cache: LayerCache | None = None) -> Tensor:
         """`(B, T, d_model)` → the same, mixed over time."""
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.n_heads, -1)).permute(2, 0, 3, 1, 4)  # each (B, H, T, D)
-        q, k = rotate(normalised(q), rotation), rotate(normalised(k), rotation)
+        qkv = self.qkv(x).unflatten(-1, (3, self.n_heads, -1)).permute(2, 0, 3, 1, 4)  # (3, B, H, T, D)
+        q, k = rotate(normalised(qkv[:2]), rotation)
+        v = qkv[2]
         if cache is not None:
             mixed = cache.attend(q, k, v)
         else:

@@ -35,15 +35,15 @@ class Rotary(nn.Module):
         self.register_buffer("frequencies", INDEX_BASE ** -(torch.arange(n_index) / n_index), persistent=False)
 
     def forward(self, index: Tensor, elapsed_steps: Tensor) -> Rotation:
-        """Cosines and sines `(B, 1, T, d_head / 2)` for token indices `(T,)` and elapsed steps `(B, T)`."""
+        """Cosines and signed sines `(B, 1, T, d_head)` for token indices `(T,)` and elapsed steps `(B, T)`."""
         turned = (elapsed_steps[..., None] % self.periods) * (2 * math.pi / self.periods)
         by_index = index[:, None].float() * self.frequencies
         angles = torch.cat([turned, by_index.expand(*turned.shape[:2], -1)], dim=-1)[:, None]
-        return angles.cos(), angles.sin()
+        cos, sin = angles.cos(), angles.sin()
+        return torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1)
 
 
 def rotate(x: Tensor, rotation: Rotation) -> Tensor:
-    """Turn `x` `(B, H, T, D)`; dimension i is paired with i + D / 2 (Su et al., 2021)."""
+    """Turn `x` `(…, B, H, T, D)`; dimension i is paired with i + D / 2 (Su et al., 2021)."""
     cos, sin = (part.to(x.dtype) for part in rotation)
-    first, second = x.chunk(2, dim=-1)
-    return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
+    return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, dims=-1), sin)

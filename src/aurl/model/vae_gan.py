@@ -12,6 +12,7 @@ from aurl.model.cache import Cache
 from aurl.model.decoder import Decoder
 from aurl.model.embedding import MusicEmbedding
 from aurl.model.layers import normalised
+from aurl.model.packing import fixed_linear
 
 
 class MusicTransformerVAEGAN(nn.Module):
@@ -76,13 +77,13 @@ class MusicTransformerVAEGAN(nn.Module):
         elapsed_steps = self._elapsed_steps(ids, start_steps, cache)
         begin = 0 if cache is None else cache.length
         index = torch.arange(begin, begin + ids.shape[1], device=ids.device)
-        table = self.embedding.table()
-        x = normalised(self.embedding(ids, elapsed_steps, table))
+        tables = self.embedding.tables() if cache is None else cache.tables
+        x = normalised(self.embedding(ids, elapsed_steps, tables))
         x = dropout(x, self.dropout, self.training)
         if cache is not None:
             cache.advance(elapsed_steps)
         features = self.decoder(x, index, elapsed_steps, None if cache is None else cache.layers)
-        return linear(features, table)
+        return linear(features, tables.ids) if cache is None else cache.head(features)
 
     def _elapsed_steps(self, ids: Tensor, start_steps: Tensor | None, cache: Cache | None) -> Tensor:
         if cache is not None and cache.elapsed_steps is not None:
@@ -92,8 +93,13 @@ class MusicTransformerVAEGAN(nn.Module):
         return self.embedding.elapsed_steps(ids, start_steps)
 
     def new_cache(self, batch: int, capacity: int) -> Cache:
-        """An empty cache for `batch` rows of at most `capacity` tokens, of the model's type and device."""
-        return Cache(self.decoder.new_caches(batch, capacity), capacity)
+        """An empty cache for `batch` rows of at most `capacity` tokens, of the model's type and device.
+
+        It holds what can be computed from the weights beforehand, so it is of no use once they have changed.
+        """
+        with torch.no_grad():
+            tables = self.embedding.tables()
+        return Cache(self.decoder.new_caches(batch, capacity), capacity, tables=tables, head=fixed_linear(tables.ids))
 
 
 def swiglu_width(d_model: int, ff_multiplier: float) -> int:

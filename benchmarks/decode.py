@@ -1,0 +1,261 @@
+"""Decoding speed: aurl's whole engine beside HF transformers' `generate` and beside the weight multiplications alone.
+
+    python -m benchmarks.decode [--threads 1] [--repeats 7] [--json figures.json]
+
+Each case fills the context up to a length and then times the steps that follow, so "at 8,192 tokens" means: with a
+cache of 8,192 tokens. Ours are full engine steps (model, grammar mask, top-p sampling, bookkeeping); HF's are
+`generate` steps of a Llama of the same size with its cheapest sampling (`do_sample`, no truncation) and its default
+cache. Repeats alternate between the two; figures are medians, ratios are medians of each repeat's own ratio.
+"""
+
+import argparse
+import copy
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.functional import linear
+
+from aurl.generation.constraints import GrammarMask
+from aurl.generation.engine import Engine
+from aurl.generation.sampling import Sampler
+from aurl.model.packing import pack_linears
+from aurl.model.vae_gan import MusicTransformerVAEGAN, swiglu_width
+from aurl.tokens.codec import Codec
+from aurl.tokens.grammar import Grammar
+from aurl.tokens.vocabulary import EOS, TIME_SHIFT
+
+CASES = ((1, 1024), (16, 1024), (1, 8192))
+LENGTHS = (256, 1024, 4096, 8192)
+D_MODEL, N_LAYERS, N_HEADS = 256, 6, 4
+STEPS = 24
+"""Timed steps in one repeat."""
+WHOLE = 1024
+CODEC = Codec()
+GRAMMAR = Grammar.of(CODEC, allow_zero_length=False)
+
+
+@dataclass
+class Case:
+    """One line of the first table; times are milliseconds per step, rates are tokens per second of all rows."""
+
+    batch: int
+    length: int
+    ours_ms: float
+    hf_ms: float
+    floor_ms: float
+    ratio: float
+
+    @property
+    def ours_rate(self) -> float:
+        return 1000 * self.batch / self.ours_ms
+
+    @property
+    def hf_rate(self) -> float:
+        return 1000 * self.batch / self.hf_ms
+
+
+def legal_ids(count: int) -> list[int]:
+    """A random walk through the grammar that never ends."""
+    rng = np.random.default_rng(0)
+    weight = np.ones(CODEC.vocabulary_size)
+    weight[:128], weight[128:256], weight[TIME_SHIFT.start : TIME_SHIFT.start + 64], weight[EOS] = 4, 20, 10, 0
+    mask, ids = GrammarMask(GRAMMAR, 1), []
+    for _ in range(count):
+        now = weight * (mask.bias(torch.device("cpu"))[0].numpy() == 0)
+        ids.append(int(rng.choice(len(now), p=now / now.sum())))
+        mask.advance(0, ids[-1])
+    return ids
+
+
+def build(*, pattern: tuple[str, ...] = ("full",)) -> MusicTransformerVAEGAN:
+    torch.manual_seed(0)
+    model = MusicTransformerVAEGAN(CODEC.vocabulary_size, D_MODEL, n_layers=N_LAYERS, n_heads=N_HEADS, pattern=pattern)
+    return pack_linears(model.eval())
+
+
+def our_steps(model: MusicTransformerVAEGAN, batch: int, length: int) -> Iterator[float]:
+    """Seconds of one engine step after another, the first with a context of about `length` ids."""
+    engine = Engine(model, GRAMMAR, sampler=Sampler(top_p=0.95), context=2 * length)
+    events = iter(engine.start(legal_ids(length), seeds=range(batch), may_end=False))
+    while True:
+        begin = time.perf_counter()
+        for _ in range(batch):
+            next(events)
+        yield time.perf_counter() - begin
+
+
+def hf_steps(batch: int, length: int) -> Callable[[], list[float]]:
+    """A function that makes `STEPS` tokens from a context of `length` and says how long each took."""
+    from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, StoppingCriteria
+
+    config = LlamaConfig(
+        vocab_size=CODEC.vocabulary_size,
+        hidden_size=D_MODEL,
+        intermediate_size=swiglu_width(D_MODEL, 4.0),
+        num_hidden_layers=N_LAYERS,
+        num_attention_heads=N_HEADS,
+        max_position_embeddings=32768,
+        tie_word_embeddings=True,
+        eos_token_id=None,
+        bos_token_id=None,
+    )
+    torch.manual_seed(0)
+    llama = LlamaForCausalLM(config).eval()
+    stamps: list[float] = []
+
+    class Stamp(StoppingCriteria):
+        def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **_: Any) -> torch.Tensor:
+            stamps.append(time.perf_counter())
+            return torch.zeros(len(input_ids), dtype=torch.bool)
+
+    ids = torch.tensor([legal_ids(length)]).repeat(batch, 1)
+    filled = DynamicCache(config=config)
+    with torch.inference_mode():
+        for part in ids[:, :-1].split(1024, dim=1):
+            llama(part, past_key_values=filled)
+
+    def run() -> list[float]:
+        stamps.clear()
+        with torch.inference_mode():
+            llama.generate(
+                ids, past_key_values=copy.deepcopy(filled), do_sample=True, top_k=0, top_p=1.0, pad_token_id=0,
+                max_new_tokens=STEPS + 1, min_new_tokens=STEPS + 1, stopping_criteria=[Stamp()],
+            )  # fmt: skip
+        return np.diff(stamps).tolist()
+
+    return run
+
+
+def floor_steps(batch: int) -> Callable[[], float]:
+    """Seconds that the weight multiplications of one step take, by the faster of torch's kernels."""
+    hidden = swiglu_width(D_MODEL, 4.0)
+    shapes = [(3 * D_MODEL, D_MODEL), (D_MODEL, D_MODEL), (2 * hidden, D_MODEL), (D_MODEL, hidden)] * N_LAYERS
+    weights = [torch.randn(shape) for shape in [*shapes, (CODEC.vocabulary_size, D_MODEL)]]
+    inputs = [torch.randn(batch, weight.shape[1]) for weight in weights]
+    packed = [pack_linears(torch.nn.Sequential(linear_of(weight)))[0] for weight in weights]
+
+    def run() -> float:
+        times = []
+        with torch.inference_mode():
+            for multiply in ([lambda x, w=w: linear(x, w) for w in weights], packed):
+                begin = time.perf_counter()
+                for x, product in zip(inputs, multiply, strict=True):
+                    product(x)
+                times.append(time.perf_counter() - begin)
+        return min(times)
+
+    return run
+
+
+def linear_of(weight: torch.Tensor) -> torch.nn.Linear:
+    module = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False)
+    module.weight.data = weight
+    return module
+
+
+def compare(batch: int, length: int, repeats: int) -> Case:
+    ours, hf, floor = our_steps(build(), batch, length), hf_steps(batch, length), floor_steps(batch)
+    next(ours), hf(), floor()
+    rows = []
+    for _ in range(repeats):
+        our = median(next(ours) for _ in range(STEPS))
+        rows.append((our, median(hf()), median(floor() for _ in range(STEPS))))
+    our_ms, hf_ms, floor_ms = (1000 * median(column) for column in zip(*rows, strict=True))
+    return Case(batch, length, our_ms, hf_ms, floor_ms, median(row[1] / row[0] for row in rows))
+
+
+def cost_over_length(pattern: tuple[str, ...], repeats: int) -> dict[int, float]:
+    """Milliseconds per token of one piece at several lengths."""
+    steps = {length: our_steps(build(pattern=pattern), 1, length) for length in LENGTHS}
+    times: dict[int, list[float]] = {length: [] for length in LENGTHS}
+    for timed in steps.values():
+        next(timed)
+    for _ in range(repeats):
+        for length, timed in steps.items():
+            times[length].append(median(next(timed) for _ in range(STEPS)))
+    return {length: 1000 * median(values) for length, values in times.items()}
+
+
+def shares(batch: int) -> dict[str, float]:
+    """Which share of a step at 1,024 tokens the sampler and the grammar mask take."""
+    spent = {"sampling": 0.0, "grammar": 0.0}
+
+    def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapper(*arguments: Any) -> Any:
+            begin = time.perf_counter()
+            result = function(*arguments)
+            spent[name] += time.perf_counter() - begin
+            return result
+
+        return wrapper
+
+    engine = Engine(build(), GRAMMAR, sampler=Sampler(top_p=0.95), context=2048)
+    made = engine.start(legal_ids(1024), seeds=range(batch), may_end=False)
+    made._sampler = timed("sampling", made._sampler)
+    made._mask.advance = timed("grammar", made._mask.advance)  # type: ignore[method-assign]
+    events = iter(made)
+    next(events)
+    spent.update(dict.fromkeys(spent, 0.0))
+    begin = time.perf_counter()
+    for _ in range(200 * batch):
+        next(events)
+    return {name: seconds / (time.perf_counter() - begin) for name, seconds in spent.items()}
+
+
+def whole_piece(batch: int) -> float:
+    """Tokens per second of a whole piece of 1,024 ids, from nothing."""
+    engine = Engine(build(), GRAMMAR, sampler=Sampler(top_p=0.95), context=WHOLE)
+    begin = time.perf_counter()
+    for _ in engine.start(seeds=range(batch), may_end=False, max_tokens=WHOLE - 1):
+        pass
+    return batch * WHOLE / (time.perf_counter() - begin)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--long-batch", action="store_true", help="also 16 rows at 8,192 tokens (4 GB)")
+    parser.add_argument("--only", choices=("compare", "length", "shares", "whole"), default=None)
+    parser.add_argument("--json", type=Path, default=None)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    figures: dict[str, Any] = {"threads": arguments.threads, "torch": torch.__version__}
+    cases = [*CASES, *([(16, 8192)] if arguments.long_batch else [])]
+    if arguments.only in (None, "compare"):
+        print(f"{'batch':>5} {'length':>7} {'ours':>11} {'HF':>11} {'ratio':>6} {'ours':>9} {'HF':>9} {'floor':>9}")
+        for batch, length in cases:
+            case = compare(batch, length, arguments.repeats)
+            figures.setdefault("cases", []).append(asdict(case))
+            print(
+                f"{batch:>5} {length:>7} {case.ours_rate:>7.0f} t/s {case.hf_rate:>7.0f} t/s {case.ratio:>5.2f}x"
+                f" {case.ours_ms:>6.2f} ms {case.hf_ms:>6.2f} ms {case.floor_ms:>6.2f} ms",
+                flush=True,
+            )
+    if arguments.only in (None, "length"):
+        for name, pattern in (("full", ("full",)), ("sliding_window", ("sliding_window",))):
+            figures[name] = cost_over_length(pattern, arguments.repeats)
+            print(f"{name}: " + ", ".join(f"{ms:.2f} ms at {n}" for n, ms in figures[name].items()), flush=True)
+    if arguments.only in (None, "shares"):
+        for batch in (1, 16):
+            figures[f"shares_{batch}"] = shares(batch)
+            print(
+                f"batch {batch}: " + ", ".join(f"{n} {s:.1%} of a step" for n, s in figures[f"shares_{batch}"].items())
+            )
+    if arguments.only in (None, "whole"):
+        for batch in (1, 16):
+            figures[f"whole_{batch}"] = whole_piece(batch)
+            print(f"batch {batch}: {figures[f'whole_{batch}']:.0f} tokens/s over a whole piece of {WHOLE}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=1))
+
+
+if __name__ == "__main__":
+    main()
