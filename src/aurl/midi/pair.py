@@ -45,9 +45,11 @@ def pair_notes(key: Ints, tick: Ints, is_on: Mask) -> Pairs:
         return Pairs(order[::2], order[1::2])
     group = np.cumsum(np.diff(ordered_key, prepend=ordered_key[:1]) != 0)
     off = _reversed_pairs(group, tick[order], on)
-    left = np.setdiff1d(np.arange(len(order)), np.concatenate([off[off >= 0], np.flatnonzero(off >= 0)]))
+    left = np.ones(len(order), np.bool_)
+    left[off >= 0], left[off[off >= 0]] = False, False
+    left_at = np.flatnonzero(left)
     found, missing = _first_on_first_off(group[left], on[left])
-    off[left[on[left]]] = np.where(found >= 0, left[found], -1)
+    off[left_at[on[left]]] = np.where(found >= 0, left_at[found], -1)
     off = off[on]
     return Pairs(order[on], np.where(off >= 0, order[off], -1), missing)
 

@@ -5,20 +5,22 @@ what they can mean. Faults of the bytes are mended where they are met: the conta
 `walk`, notes that never end in `assemble`.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from math import gcd
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from aurl.midi.score import Columns, Notes, Score, Track
+from aurl.midi.score import Columns, Notes, Score, Track, joined
 
 MIN_BPM, MAX_BPM = 4.0, 1000.0
 """Tempi outside are mistakes of a program, not of a performer; the slowest that a file can say is 3.58."""
 MAX_SILENT_BARS = 4
 """A piece may start after this many bars of rest; a longer rest was left by a sequencer."""
 MAX_FIFTHS = 7
+_FOREVER = np.iinfo(np.int64).max
 _MICROSECONDS_PER_MINUTE = 60_000_000
 
 C = TypeVar("C", bound=Columns)
@@ -33,78 +35,82 @@ class Repair:
 
 
 Repaired = tuple[Score, list[Repair]]
+Parts = NDArray[np.int64]
+"""Track of each note, where the notes of all tracks stand in one table: track by track, each by (onset, pitch)."""
+_MAX_NARROW_PARTS = 2**16 // 128
 
 
 def repair(score: Score) -> Repaired:
     """The score with every repair of this module made."""
     repairs: list[Repair] = []
-    note_steps = (lengthen_empty_notes, merge_doubled_notes, end_overlapping_notes) if has_faulty_notes(score) else ()
-    for step in (drop_absurd_tempi, drop_bad_meters, drop_bad_keys, *note_steps, *_LAST_STEPS):
+    for step in (repair_notes, drop_absurd_tempi, drop_bad_meters, drop_bad_keys, drop_duplicate_tracks):
         score, made = step(score)
         repairs += made
-    return score, repairs
+    score, made = trim_leading_silence(score)
+    return score, repairs + made
 
 
-def has_faulty_notes(score: Score) -> bool:
-    """Some note is empty, out of order, or overlaps another of its pitch in its track; one look at all tracks."""
+def repair_notes(score: Score) -> Repaired:
+    """The score with the notes of all its tracks repaired, in one table so that the cost does not grow with tracks."""
     tracks = [track.notes for track in score.tracks]
     if not tracks:
-        return False
-    onset = np.concatenate([notes.onset for notes in tracks])
-    duration = np.concatenate([notes.duration for notes in tracks])
-    pitch = np.concatenate([notes.pitch for notes in tracks])
-    track = np.repeat(np.arange(len(tracks)), [len(notes) for notes in tracks])
-    if duration.min(initial=1) < 1:
-        return True
-    key = track << 7 | pitch
-    order = np.argsort(key.astype(np.uint16) if len(tracks) <= 512 else key, kind="stable")
-    ordered, key = onset[order], key[order]
-    return bool(np.any((key[1:] == key[:-1]) & (ordered[:-1] + duration[order][:-1] > ordered[1:])))
-
-
-def lengthen_empty_notes(score: Score) -> Repaired:
-    """`zero_length_notes`: a note that ends where it begins lasts one tick."""
-
-    def change(notes: Notes) -> tuple[Notes, int]:
-        empty = notes.duration < 1
-        return replace(notes, duration=np.maximum(notes.duration, 1)), int(empty.sum())
-
-    return _in_each_track(score, "zero_length_notes", change)
-
-
-def merge_doubled_notes(score: Score) -> Repaired:
-    """`doubled_notes`: notes of one track with the same onset and pitch become one, as long and loud as the most."""
-
-    def change(notes: Notes) -> tuple[Notes, int]:
-        notes = notes.take(np.lexsort((notes.duration, notes.pitch, notes.onset)))
-        last = np.append((np.diff(notes.onset) != 0) | (np.diff(notes.pitch) != 0), True)
-        starts = np.flatnonzero(np.append(True, last[:-1]))
-        return replace(notes.take(last), velocity=np.maximum.reduceat(notes.velocity, starts)), int((~last).sum())
-
-    return _in_each_track(score, "doubled_notes", change)
-
-
-def end_overlapping_notes(score: Score) -> Repaired:
-    """`overlapping_notes`: a note ends where the next one of its pitch begins in its track."""
-
-    def change(notes: Notes) -> tuple[Notes, int]:
-        order = np.lexsort((notes.onset, notes.pitch))
-        onset, pitch = notes.onset[order], notes.pitch[order]
-        room = np.append(np.where(np.diff(pitch) == 0, np.diff(onset), np.iinfo(np.int64).max), np.iinfo(np.int64).max)
-        duration = np.empty_like(notes.duration)
-        duration[order] = np.minimum(notes.duration[order], room)
-        return replace(notes, duration=duration), int(np.count_nonzero(duration != notes.duration))
-
-    return _in_each_track(score, "overlapping_notes", change)
-
-
-def _in_each_track(score: Score, name: str, change: Callable[[Notes], tuple[Notes, int]]) -> Repaired:
-    changed = [change(track.notes) if len(track.notes) else (track.notes, 0) for track in score.tracks]
-    total = sum(count for _, count in changed)
-    if not total:
         return score, []
-    tracks = (replace(track, notes=notes) for track, (notes, _) in zip(score.tracks, changed, strict=True))
-    return replace(score, tracks=tuple(tracks)), [Repair(name, total)]
+    notes = joined(tracks)
+    part = np.repeat(np.arange(len(tracks)), [len(t) for t in tracks])
+    if not has_faulty_notes(notes, part):
+        return score, []
+    notes, lengthened = lengthen_empty_notes(notes)
+    notes, part, doubled = merge_doubled_notes(notes, part)
+    notes, cut = end_overlapping_notes(notes, part)
+    bounds = np.searchsorted(part, np.arange(len(tracks) + 1)).tolist()
+    pieces = (notes.take(slice(start, stop)) for start, stop in pairwise(bounds))
+    changed = tuple(replace(track, notes=piece) for track, piece in zip(score.tracks, pieces, strict=True))
+    counts = {"zero_length_notes": lengthened, "doubled_notes": doubled, "overlapping_notes": cut}
+    return replace(score, tracks=changed), [Repair(name, count) for name, count in counts.items() if count]
+
+
+def has_faulty_notes(notes: Notes, part: Parts) -> bool:
+    """Some note is empty, or sounds when another of its pitch begins in its track."""
+    if notes.duration.min(initial=1) < 1:
+        return True
+    order, same = _by_pitch(notes, part)
+    return bool(np.any(same & (notes.offset[order][:-1] > notes.onset[order][1:])))
+
+
+def lengthen_empty_notes(notes: Notes) -> tuple[Notes, int]:
+    """A note that ends where it begins lasts one tick."""
+    empty = int(np.count_nonzero(notes.duration < 1))
+    return (replace(notes, duration=np.maximum(notes.duration, 1)) if empty else notes), empty
+
+
+def merge_doubled_notes(notes: Notes, part: Parts) -> tuple[Notes, Parts, int]:
+    """Notes of one track with the same onset and pitch become one, as long and loud as the most of them."""
+    changes = (np.diff(notes.onset) != 0) | (np.diff(notes.pitch) != 0) | (np.diff(part) != 0)
+    doubled = len(changes) - int(np.count_nonzero(changes))
+    if not doubled:
+        return notes, part, 0
+    first = np.flatnonzero(np.append(True, changes))
+    longest, loudest = (np.maximum.reduceat(column, first) for column in (notes.duration, notes.velocity))
+    return replace(notes.take(first), duration=longest, velocity=loudest), part[first], doubled
+
+
+def end_overlapping_notes(notes: Notes, part: Parts) -> tuple[Notes, int]:
+    """A note ends where the next one of its pitch begins in its track; no two may begin at once."""
+    order, same = _by_pitch(notes, part)
+    room = np.append(np.where(same, np.diff(notes.onset[order]), _FOREVER), _FOREVER)[: len(order)]
+    duration = np.empty_like(notes.duration)
+    duration[order] = np.minimum(notes.duration[order], room)
+    cut = int(np.count_nonzero(duration < notes.duration))
+    return (replace(notes, duration=duration) if cut else notes), cut
+
+
+def _by_pitch(notes: Notes, part: Parts) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """(order by track, pitch and onset; which notes in that order have the track and pitch of the next)."""
+    key = part << 7 | notes.pitch
+    narrow = not len(part) or part[-1] < _MAX_NARROW_PARTS
+    order = np.argsort(key.astype(np.uint16) if narrow else key, kind="stable")  # 16 bits: radix sort, linear
+    key = key[order]
+    return order, key[1:] == key[:-1]
 
 
 def drop_absurd_tempi(score: Score) -> Repaired:
@@ -129,7 +135,7 @@ def drop_bad_keys(score: Score) -> Repaired:
     return (replace(score, key_signatures=kept) if repairs else score), repairs
 
 
-def _keep(columns: C, good: np.ndarray, name: str) -> tuple[C, list[Repair]]:
+def _keep(columns: C, good: NDArray[np.bool_], name: str) -> tuple[C, list[Repair]]:
     dropped = len(good) - int(np.count_nonzero(good))
     return (columns.take(good), [Repair(name, dropped)]) if dropped else (columns, [])
 
@@ -203,10 +209,7 @@ def shift_earlier(score: Score, ticks: int) -> Score:
 
 def _map_from(columns: C, ticks: int) -> C:
     """A map from tick `ticks` on, with what is in force there at 0."""
-    tick: np.ndarray = columns.tick  # type: ignore[attr-defined]
+    tick: NDArray[np.int64] = columns.tick  # type: ignore[attr-defined]
     in_force = max(int(np.searchsorted(tick, ticks, side="right")) - 1, 0)
     kept = columns.take(slice(in_force, None))
     return replace(kept, tick=np.maximum(tick[in_force:] - ticks, 0))  # type: ignore[type-var]
-
-
-_LAST_STEPS = (drop_duplicate_tracks, trim_leading_silence)

@@ -3,7 +3,7 @@
 Ticks are int64 and absolute. Nothing here knows about files, tokens or models.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
@@ -51,7 +51,10 @@ class Columns:
 
     def take(self, index: Any) -> Self:
         """The rows that `index` (a mask, a slice or positions) selects."""
-        return replace(self, **{name: getattr(self, name)[index] for name in self._dtypes})  # type: ignore[type-var]
+        columns = [getattr(self, name)[index] for name in self._dtypes]
+        for column in columns:
+            column.flags.writeable = False  # nobody else has it: spares the copy that `__post_init__` would make
+        return type(self)(*columns)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +83,14 @@ class Notes(Columns):
     def ordered(self) -> "Notes":
         """The same notes by (onset, pitch, duration)."""
         return self.take(np.lexsort((self.duration, self.pitch, self.onset)))
+
+
+def joined(tables: Sequence[Notes]) -> Notes:
+    """The notes of at least one table, one after the other."""
+    columns = [np.concatenate([getattr(table, name) for table in tables]) for name in Notes._dtypes]
+    for column in columns:
+        column.flags.writeable = False
+    return Notes(*columns)
 
 
 @dataclass(frozen=True, eq=False)
