@@ -11,7 +11,7 @@ HEAD = """# Profiles
 
 A profile is a TOML file. Layers are merged, lowest first: packaged defaults, `aurl.toml` in your configuration folder,
 the nearest `aurl.toml` (here or above), each `--profile`, `AURL_*` variables, each `--set`, and the command's own
-options. Tables merge, arrays replace. A file may begin with `extends = "name-or-path"` (or an array of them). All faults
+options. Tables merge, arrays replace. A file may begin with `extends = "name-or-path"` (or an array). All faults
 are reported at once, each with its key, the file that set it, and the nearest key that exists.
 
     aurl profile show --origin                            # every value and where it comes from
