@@ -10,9 +10,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from aurl.data.engine import NO_FILE, Fault, Mark
 from aurl.data.records import Record, prepared
 from aurl.data.shards import SUFFIX, Ids, write_shard
+from aurl.data.worker import NO_FILE, Fault, Mark
 from aurl.midi.read import read_score
 from aurl.midi.reasons import Rejected, RejectReason
 from aurl.preprocess import PREPROCESS, PreprocessStep
@@ -94,7 +94,7 @@ def _pipeline(recipe: Recipe) -> tuple[tuple[PreprocessStep, ...], Codec]:
 
 
 def encode_shard(task: ShardTask, faults: Mapping[int, Fault], mark: Mark) -> Written:
-    """Encode the task's files and write them as one shard (`aurl.data.engine.Work`)."""
+    """Encode the task's files and write them as one shard (`aurl.data.worker.Work`)."""
     pieces: list[tuple[Ids, Record]] = []
     rejected: list[Record] = []
     transient: list[Record] = []

@@ -7,6 +7,7 @@ between leaves the data set as it was, and finished shards that the next run fin
 import json
 import logging
 import os
+import sqlite3
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -58,7 +59,7 @@ def prepare(
     Raises:
         NotFoundError: there are no MIDI files.
         LockedError: another process is writing to the data set.
-        OSError: the disk is full.
+        AurlError: the disk is full, or workers keep dying whatever they do.
     """
     started, listed_ns = time.monotonic(), time.time_ns()
     recipe = recipe_of(profile)
@@ -69,9 +70,13 @@ def prepare(
         return from_audit(folder, known, seconds=time.monotonic() - started, **facts)
     if dry_run:
         return _preview(folder, old, sources, started)
-    with lock(folder / LOCK):
-        update = Update(folder, profile, recipe, jobs or usable_cores(), report, interrupts or Interrupts())
-        done = update.run(_manifest(folder, recipe), sources, listed_ns)
+    update = Update(folder, profile, recipe, jobs or usable_cores(), report, interrupts or Interrupts())
+    try:
+        with lock(folder / LOCK):
+            done = update.run(_manifest(folder, recipe), sources, listed_ns)
+    except (OSError, sqlite3.OperationalError) as error:
+        message = f"cannot write to {folder}: {error}"
+        raise AurlError(message, hint="make room, then run the same command: it goes on where it stopped") from error
     seconds = time.monotonic() - started
     if done.audit is None:
         return PrepareResult(folder, len(sources), new=done.new, seconds=seconds, interrupted=True)

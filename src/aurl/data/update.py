@@ -66,7 +66,9 @@ class Update:
         section = self.profile.prepare
         (self.folder / SHARDS).mkdir(parents=True, exist_ok=True)
         remove_leftovers(self.folder / SHARDS)
-        with Index.open(self.folder) as index:
+        with Index.open(self.folder) as index, self._engine() as engine:
+            if old is None:
+                engine.warm_up()
             shards = index.follow(self.folder, old, section.split)
             found = self._identify(index, sources, listed_ns)
             if not found.complete:
@@ -76,14 +78,23 @@ class Update:
             split = SPLITS.from_component(section.split)
             retry = old is not None and old.limits != (section.timeout_seconds, section.memory_mb)
             good, kept = still_good(places, wanted, shards, split, retry=retry)
-            plan = self._plan(wanted, good, old)
-            encoded = self._encode(plan)
+            encoded = self._encode(engine, self._plan(wanted, good, old))
             if not encoded.complete:
                 return Updated(None, encoded.files)
+            engine.end()
             commit = Commit(self.folder, self.profile, self.recipe, old, kept, encoded.shards)
             counted = commit.run(index, split, found, (*found.refused, *encoded.refused), sources)
         removed = len(places.keys() - wanted.keys())
         return Updated(counted, encoded.files, len(wanted) - encoded.files, removed)
+
+    def _engine(self) -> Engine:
+        section = self.profile.prepare
+        return Engine(
+            jobs=self.jobs,
+            folder=self.folder / SHARDS,
+            timeout_seconds=section.timeout_seconds,
+            memory_mb=section.memory_mb,
+        )
 
     def _identify(self, index: Index, sources: Sequence[Source], listed_ns: int) -> Identified:
         return identify(
@@ -103,26 +114,18 @@ class Update:
         tokens = self.profile.prepare.shard_tokens
         return make_plan(missing, self.recipe, folder=self.folder, shard_tokens=tokens, known=known)
 
-    def _encode(self, plan: Plan) -> _Encoded:
+    def _encode(self, engine: Engine, plan: Plan) -> _Encoded:
         """Make the planned shards; those of an earlier run count as made."""
-        section = self.profile.prepare
         shards = {name: sha256_file(shard_path(self.folder, name)) for name in plan.ready}
         total = sum(len(task.sources) for task in plan.tasks)
         refused: list[Record] = []
         files = tasks = 0
-        if plan.tasks:
-            with Engine(
-                jobs=min(self.jobs, len(plan.tasks)),
-                folder=self.folder / SHARDS,
-                timeout_seconds=section.timeout_seconds,
-                memory_mb=section.memory_mb,
-            ) as engine:
-                for task, written in engine.run(plan.tasks, encode_shard, self.interrupts):
-                    shards[written.name] = written.sha256
-                    refused += written.transient
-                    files += len(task.sources)
-                    tasks += 1
-                    self.report(Progress("prepare", files, total, "files"))
+        for task, written in engine.run(plan.tasks, encode_shard, self.interrupts):
+            shards[written.name] = written.sha256
+            refused += written.transient
+            files += len(task.sources)
+            tasks += 1
+            self.report(Progress("prepare", files, total, "files"))
         return _Encoded(shards, refused, files, complete=tasks == len(plan.tasks))
 
 

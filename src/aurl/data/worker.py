@@ -1,0 +1,109 @@
+"""What runs in a worker process, and what its end says about the file that it was at."""
+
+import os
+import signal
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, Self, TypeVar
+
+from pebble import ProcessExpired
+
+from aurl.midi.reasons import RejectReason
+
+MEMORY_EXIT = 77
+"""Exit code of a worker that ran into its memory limit: it does not go on with what is left of its heap."""
+NO_FILE = -1
+FROM_OUTSIDE = ("SIGKILL", "SIGTERM", str(int(signal.SIGTERM)))
+"""Ends that no file brings about; pebble's workers turn SIGTERM into an exit code."""
+_MARK = struct.Struct("<q")
+
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a file could not be finished."""
+
+    reason: RejectReason
+    text: str
+
+
+class Work(Protocol[R_co]):
+    """What workers do with a task; a function of a module, so that it can be sent to them.
+
+    Args:
+        task: what to do.
+        faults: index of an item → why it must be left out.
+        mark: to be called with the index of each item before it is begun.
+    """
+
+    def __call__(self, task: Any, faults: Mapping[int, Fault], mark: "Mark") -> R_co:
+        """Do the task."""
+
+
+class Mark:
+    """Which item a worker is at, on disk, and its alarm clock.
+
+    Args:
+        path: file that holds the index.
+        seconds: how long one item may take.
+    """
+
+    def __init__(self, path: Path, seconds: float) -> None:
+        self._seconds = seconds
+        self._file = path.open("wb", buffering=0)
+        self(NO_FILE)
+
+    def __call__(self, index: int) -> None:
+        """Say that `index` is begun; `NO_FILE` stops the clock."""
+        self._file.seek(0)
+        self._file.write(_MARK.pack(index))
+        if hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, 0 if index == NO_FILE else self._seconds)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self(NO_FILE)
+        self._file.close()
+
+
+def read_mark(path: Path) -> int:
+    """The index that a worker left, `NO_FILE` if there is none."""
+    try:
+        return int(_MARK.unpack(path.read_bytes())[0])
+    except (OSError, struct.error):
+        return NO_FILE
+
+
+def perform(work: Work[R], task: Any, faults: Mapping[int, Fault], path: Path, seconds: float) -> R:
+    """In the worker: do the task, or end at once when memory runs out."""
+    with Mark(path, seconds) as mark:
+        try:
+            return work(task, faults, mark)
+        except MemoryError:
+            os._exit(MEMORY_EXIT)
+
+
+def fault_of(error: ProcessExpired | TimeoutError) -> Fault | None:
+    """What the end of a worker says about the file it was at; None where it was ended from outside."""
+    ending = "SIGALRM" if isinstance(error, TimeoutError) else _ending(error.exitcode)
+    if ending == str(MEMORY_EXIT):
+        return Fault(RejectReason.MEMORY, "took more memory than one file may")
+    if ending == "SIGALRM":
+        return Fault(RejectReason.TIMEOUT, "took longer than one file may")
+    if ending in FROM_OUTSIDE:
+        return None
+    return Fault(RejectReason.CRASH, f"ended its worker with {ending}")
+
+
+def _ending(exit_code: int) -> str:
+    """Name of the signal, or the exit code."""
+    try:
+        return signal.Signals(-exit_code).name if exit_code < 0 else str(exit_code)
+    except ValueError:
+        return str(exit_code)

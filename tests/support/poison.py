@@ -1,0 +1,92 @@
+"""Work for the engine that harms its worker in every way that a file could."""
+
+import ctypes
+import os
+import signal
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from aurl.data.worker import NO_FILE, Fault, Mark
+
+
+@dataclass(frozen=True)
+class Errand:
+    """A task: each source is what is to happen."""
+
+    name: str
+    sources: tuple[str, ...]
+    folder: str
+
+
+def suffer(task: Errand, faults: Mapping[int, Fault], mark: Mark) -> dict[int, str]:
+    """What became of each item: "done", or the reason for which it was left out."""
+    done = {}
+    for index, kind in enumerate(task.sources):
+        if index in faults:
+            done[index] = str(faults[index].reason)
+            continue
+        mark(index)
+        HARM[kind](task, index)
+        done[index] = "done"
+    mark(NO_FILE)
+    return done
+
+
+def die_outside_any_file(task: Errand, faults: Mapping[int, Fault], mark: Mark) -> None:
+    """A worker that ends before its first item, every time."""
+    os._exit(3)
+
+
+def full_disk(task: Errand, faults: Mapping[int, Fault], mark: Mark) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def _nothing(task: Errand, index: int) -> None:
+    """A harmless file."""
+
+
+def _crash(task: Errand, index: int) -> None:
+    ctypes.string_at(0)
+
+
+def _hang(task: Errand, index: int) -> None:
+    time.sleep(600)
+
+
+def _hang_in_c(task: Errand, index: int) -> None:
+    """Hold the interpreter lock for minutes, as a parser that loops would."""
+    sum(range(10**12))
+
+
+def _bomb(task: Errand, index: int) -> None:
+    kept = []
+    while True:
+        kept.append(np.ones(2**20))
+
+
+def _killed_once(task: Errand, index: int) -> None:
+    """Killed from outside, as by the system, but only the first time."""
+    once = Path(task.folder, f"{task.name}-{index}")
+    if not once.exists():
+        once.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _killed(task: Errand, index: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+HARM = {
+    "fine": _nothing,
+    "crash": _crash,
+    "hang": _hang,
+    "hang in C": _hang_in_c,
+    "bomb": _bomb,
+    "killed once": _killed_once,
+    "killed": _killed,
+    "quit": lambda task, index: os._exit(5),
+}
