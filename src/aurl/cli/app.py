@@ -10,6 +10,7 @@ from aurl import __version__
 from aurl.cli import profile
 from aurl.cli.command import with_output
 from aurl.cli.demo import demo
+from aurl.cli.generate import generate
 from aurl.cli.output import PROGRAM, Output
 from aurl.cli.prepare import prepare
 from aurl.cli.resume import resume
@@ -17,7 +18,7 @@ from aurl.cli.signals import exit_on_terminate
 from aurl.cli.train import train
 from aurl.errors import UsageError
 
-COMMANDS: tuple[Callable[..., Any], ...] = (prepare, train, resume, demo)
+COMMANDS: tuple[Callable[..., Any], ...] = (prepare, train, resume, generate, demo)
 """In the order of `aurl --help`; the function's name is the command's."""
 GROUPS = {"profile": ("List, show, write and check profiles.", profile.COMMANDS)}
 """Commands that have subcommands."""

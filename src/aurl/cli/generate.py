@@ -1,0 +1,117 @@
+"""`aurl generate`: a run → new pieces as MIDI."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from aurl.cli.options import Device, Force, Threads, complete_runs
+from aurl.cli.output import Output
+from aurl.cli.pieces import (
+    STANDARD_STREAM,
+    check_free,
+    check_stdout,
+    describe_pieces,
+    draw_seed,
+    plan_targets,
+    read_prompt,
+    write_piece,
+)
+from aurl.cli.signals import exit_code, listening
+from aurl.errors import ExitCode
+
+RunName = Annotated[
+    str | None,
+    typer.Option(
+        "--run",
+        "-r",
+        metavar="NAME|FOLDER",
+        help="Name or folder of the run; the latest by default.",
+        autocompletion=complete_runs,
+    ),
+]
+Checkpoint = Annotated[
+    str, typer.Option("--checkpoint", metavar="best|latest|NAME", help="Which state of the model; the best by default.")
+]
+Out = Annotated[
+    str | None,
+    typer.Option(
+        "--output", "-o", metavar="FILE|FOLDER|-", help="Where to write; - for stdout; aurl-SEED.mid by default."
+    ),
+]
+Count = Annotated[int, typer.Option("--count", "-n", min=1, metavar="N", help="How many pieces; they are numbered.")]
+Seed = Annotated[
+    int | None, typer.Option("--seed", min=0, metavar="N", help="The same seed, the same bytes; drawn by default.")
+]
+Temperature = Annotated[
+    float | None,
+    typer.Option("--temperature", "-t", metavar="T", help="Below 1 safer, above 1 bolder; 0 takes the likeliest."),
+]
+TopK = Annotated[
+    int | None, typer.Option("--top-k", metavar="K", help="Draw from the K likeliest events only; 0: from all.")
+]
+TopP = Annotated[
+    float | None,
+    typer.Option("--top-p", metavar="P", help="Draw from the likeliest events that have probability P together."),
+]
+MinP = Annotated[
+    float | None,
+    typer.Option("--min-p", metavar="P", help="Drop events less likely than P times the likeliest."),
+]
+Seconds = Annotated[float | None, typer.Option("--seconds", metavar="S", help="Seconds of new music.")]
+Bars = Annotated[int | None, typer.Option("--bars", min=1, metavar="N", help="Bars of new music.")]
+PromptFile = Annotated[
+    str | None, typer.Option("--prompt", metavar="FILE|-", help="A MIDI file to continue; - for stdin.")
+]
+PromptSeconds = Annotated[
+    float | None, typer.Option("--prompt-seconds", metavar="S", help="Continue after its first S seconds.")
+]
+Picture = Annotated[Path | None, typer.Option("--picture", metavar="FILE.png", help="Draw each piece as a piano roll.")]
+
+
+def generate(
+    output: Output,
+    *,
+    run: RunName = None,
+    checkpoint: Checkpoint = "best",
+    out: Out = None,
+    count: Count = 1,
+    seed: Seed = None,
+    temperature: Temperature = None,
+    top_k: TopK = None,
+    top_p: TopP = None,
+    min_p: MinP = None,
+    seconds: Seconds = None,
+    bars: Bars = None,
+    prompt: PromptFile = None,
+    prompt_seconds: PromptSeconds = None,
+    picture: Picture = None,
+    threads: Threads = None,
+    device: Device = None,
+    force: Force = False,
+) -> ExitCode | None:
+    """Write new pieces with a trained model."""
+    from aurl.home import Home
+
+    folder = Home.locate().run(run)
+    if run is None:
+        output.note(f"run: {folder.name}, the latest")
+    check_stdout(output, out, count)
+    song, first_seed = read_prompt(prompt), draw_seed() if seed is None else seed
+    targets = list(plan_targets(out, picture, count=count, seed=first_seed))
+    if not force:
+        check_free(targets)
+    from aurl.generation.generate import generate
+
+    sampling: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
+    length: dict[str, Any] = {"seconds": seconds, "bars": bars, "prompt": song, "prompt_seconds": prompt_seconds}
+    place: dict[str, Any] = {"checkpoint": checkpoint, "threads": threads, "device": device or "auto"}
+    with output.progress() as report, listening(output.note) as interrupts:
+        told: dict[str, Any] = {"report": report, "interrupts": interrupts}
+        pieces = generate(folder, count=count, seed=first_seed, **sampling, **length, **place, **told)
+    written = [write_piece(output, piece, target) for piece, target in zip(pieces, targets, strict=False)]
+    if out != STANDARD_STREAM:
+        output.result(
+            "generate", {"run": folder, "checkpoint": checkpoint, "pieces": written}, describe_pieces(written)
+        )
+    return None if interrupts.stop is None else exit_code(interrupts.stop)
