@@ -66,7 +66,7 @@ def prescan(data: bytes, *, max_bytes: int = MAX_BYTES) -> Prescan:
     if len(found) < declared_tracks:
         repairs["missing_tracks"] += declared_tracks - len(found)
     if kind == 0 and len(found) > 1:
-        repairs["format_0_tracks"] += len(found)
+        repairs["format_0_tracks"] += 1
     if not _is_plain(data, found, declared_tracks):
         data, found = _rebuilt(data, found, ticks_per_beat)
     return Prescan(data, ticks_per_beat, found, _skimmed(data, found), repairs)
@@ -87,7 +87,7 @@ def _unwrapped(data: bytes, repairs: Counter[str]) -> bytes:
     if at < 0:
         raise Rejected(RejectReason.NOT_MIDI, "no MThd header")
     if at:
-        repairs["leading_bytes"] += at
+        repairs["leading_bytes"] += 1
     return data[at:]
 
 
@@ -130,13 +130,13 @@ def _chunks(data: bytes, at: int, repairs: Counter[str]) -> list[tuple[int, int]
             found.append((start, stop))
         elif stop > size or not kind.isalnum():
             stop = data.find(b"MTrk", at + 1)
-            repairs["foreign_bytes"] += (stop if stop >= 0 else size) - at
+            repairs["foreign_bytes"] += 1
             if stop < 0:
                 break
         at = stop
     else:
         if at < size:
-            repairs["foreign_bytes"] += size - at
+            repairs["foreign_bytes"] += 1
     return found
 
 

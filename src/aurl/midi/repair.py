@@ -156,7 +156,7 @@ def drop_duplicate_tracks(score: Score) -> Repaired:
 
 
 def trim_leading_silence(score: Score) -> Repaired:
-    """`leading_silence`: more than four empty bars at the start are left out; counted in bars.
+    """`leading_silence`: more than four empty bars at the start are left out.
 
     Only whole bars are, so that the music keeps its place in the bar. What was set in them is set at the new start.
     """
@@ -166,7 +166,7 @@ def trim_leading_silence(score: Score) -> Repaired:
     bars, ticks = _whole_bars(score, first)
     if bars <= MAX_SILENT_BARS:
         return score, []
-    return shift_earlier(score, ticks), [Repair("leading_silence", bars)]
+    return shift_earlier(score, ticks), [Repair("leading_silence", 1)]
 
 
 def _whole_bars(score: Score, until: int) -> tuple[int, int]:

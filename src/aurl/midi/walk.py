@@ -42,7 +42,7 @@ class _Walker:
         self.metas: list[Meta] = []
         self.ends: list[int] = []
         self.repairs: Counter[str] = Counter()
-        self.index = self.tick = self.running = self.stop = 0
+        self.index = self.tick = self.running = self.stop = self.count = 0
 
     def chunk(self, index: int, at: int, stop: int) -> None:
         """Walk one track chunk from `at` to `stop`."""
@@ -74,6 +74,9 @@ class _Walker:
 
     def _event(self, at: int) -> int:
         """Take in the event at `at`; returns where the next one starts."""
+        self.count += 1
+        if self.count > MAX_EVENTS:
+            raise Rejected(RejectReason.TOO_MANY_EVENTS, f"more than {MAX_EVENTS} events")
         at = self._delta(at)
         status = self._byte(at)
         if status >= 0x80:
@@ -121,8 +124,6 @@ class _Walker:
         if status & 0xE0 == 0xC0:
             return at + 1
         self.rows.append((self.index, self.tick, status, first, self._data_byte(at + 1)))
-        if len(self.rows) > MAX_EVENTS:
-            raise Rejected(RejectReason.TOO_MANY_EVENTS, f"more than {MAX_EVENTS} events")
         return at + 2
 
     def _data_byte(self, at: int) -> int:
