@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from aurl.errors import DamagedError
 from aurl.midi.score import Notes, Score, Track
 from aurl.tokens.decode import PITCHES, StepNotes, clean, read_notes
-from aurl.tokens.encode import GridNotes, body_ids, without_overlaps
+from aurl.tokens.encode import GridNotes, body_ids, lanes, without_overlaps
 from aurl.tokens.header import HEADERS, header_ids, read_header
 from aurl.tokens.maps import Maps
 from aurl.tokens.parts import Parts, keep_parts, merge_parts
@@ -30,6 +30,7 @@ from aurl.tokens.vocabulary import (
     TimeBase,
 )
 
+N = TypeVar("N", np.int64, np.uint8)
 CODEC_VERSION = 1
 """Raised whenever the same score would get other ids."""
 
@@ -147,14 +148,17 @@ class Codec:
             none = np.empty(0, np.int64)
             return GridNotes(none, none, none, none), 0
         columns = [track.notes for track in plan.tracks]
-        onset = np.concatenate([notes.onset for notes in columns])
-        duration = np.concatenate([notes.duration for notes in columns])
-        ticks = np.concatenate([onset, onset + duration])
+        onset = _joined([notes.onset for notes in columns])
+        offset = onset + _joined([notes.duration for notes in columns])
+        ticks = np.concatenate([onset, offset])
         steps = to_steps(ticks, score.ticks_per_beat, score.tempos, self.time_base)
-        lane = np.concatenate([notes.pitch for notes in columns]).astype(np.int64)
-        lane += np.repeat(np.array(plan.part) * PITCHES, [len(notes) for notes in columns])
-        velocity = BIN_OF_VELOCITY[np.concatenate([notes.velocity for notes in columns])]
-        return GridNotes(steps[: len(onset)], steps[len(onset) :], lane, velocity), int(onset.min())
+        pitch = _joined([notes.pitch for notes in columns]).astype(np.int64)
+        lane = pitch
+        if len(columns) > 1:
+            lane = lanes(np.repeat(np.array(plan.part), [len(notes) for notes in columns]), pitch)
+        velocity = BIN_OF_VELOCITY.take(_joined([notes.velocity for notes in columns]))
+        begin = steps[: len(onset)]
+        return GridNotes(begin, steps[len(onset) :] - begin, lane, velocity), int(onset.min())
 
     def _head(self, score: Score, plan: Parts, onset: int) -> NDArray[np.uint16]:
         ids = [BOS, *header_ids(score, self.header, onset)]
@@ -180,6 +184,10 @@ class Codec:
             _track(notes.take(slice(*edges[index : index + 2])), played.programs.get(number, undeclared))
             for index, number in enumerate(numbers)
         )
+
+
+def _joined(columns: Sequence[NDArray[N]]) -> NDArray[N]:
+    return columns[0] if len(columns) == 1 else np.concatenate(columns)
 
 
 def _track(notes: Notes, program: int) -> Track:

@@ -2,6 +2,10 @@
 
 Within one step the order is: NOTE_OFFs of notes begun earlier, then notes that begin and end there (ON, OFF), then ONs
 of lasting notes; each of the three by part, then velocity, then pitch, so that few PART and VELOCITY ids are needed.
+
+An event is one int64, from high bits to low: step, phase, part, velocity level, note id (8 bits), and one bit that is
+clear where a VELOCITY id is needed (so that of equal events the one that needs it comes first). A lane (part and pitch)
+is spread over the same bits, so that it becomes part of an event by one addition.
 """
 
 from dataclasses import dataclass
@@ -12,18 +16,16 @@ from numpy.typing import NDArray
 
 from aurl.midi.score import Ints
 from aurl.tokens.timing import STEP_BITS
-from aurl.tokens.vocabulary import MAX_SHIFT_STEPS, NOTE_OFF, NOTE_ON, PART, TIME_SHIFT, VELOCITY
+from aurl.tokens.vocabulary import MAX_SHIFT_STEPS, NOTE_OFF, PART, TIME_SHIFT, VELOCITY
 
-VELOCITY_BITS, PITCH_BITS, PART_BITS = 3, 7, 5
-LANE_BITS = PART_BITS + PITCH_BITS
-"""A lane is part * 128 + pitch: where at most one note sounds at a time."""
-STEP_MASK, PITCH_MASK = (1 << STEP_BITS) - 1, (1 << PITCH_BITS) - 1
-OFF_PHASE, EMPTY_PHASE, ON_PHASE = range(3)
-PART_SHIFT = VELOCITY_BITS + PITCH_BITS
-PHASE_SHIFT = PART_BITS + PART_SHIFT
-ROW_BITS = 2 + PHASE_SHIFT
-"""Everything about an event but its step."""
-ROW_MASK, VELOCITY_MASK, PART_MASK = (1 << ROW_BITS) - 1, (1 << VELOCITY_BITS) - 1, (1 << PART_BITS) - 1
+NOTE_AT, VELOCITY_AT, PART_AT, PHASE_AT, STEP_AT = 1, 9, 12, 17, 19
+"""Lowest bit of each field of an event."""
+NOTE_MASK, VELOCITY_MASK, PART_MASK = 0xFF, 0b111, 0b11111
+SAME_LEVEL = 1
+VELOCITY_BITS = PART_AT - VELOCITY_AT
+PART_IN_LANE = PART_AT - NOTE_AT
+STEP_MASK = (1 << STEP_BITS) - 1
+OFF_PHASE, EMPTY_PHASE, ON_PHASE = (phase << PHASE_AT for phase in range(3))
 
 Int = TypeVar("Int", np.int64, np.int32)
 
@@ -34,15 +36,20 @@ class GridNotes:
 
     Args:
         onset: steps.
-        offset: steps, ≥ onset.
-        lane: part * 128 + pitch.
+        duration: steps, ≥ 0.
+        lane: `lanes(part, pitch)`.
         velocity: level 0–5.
     """
 
     onset: Ints
-    offset: Ints
+    duration: Ints
     lane: Ints
     velocity: Ints
+
+
+def lanes(part: Ints, pitch: Ints) -> Ints:
+    """One number for part and pitch: where at most one note sounds at a time."""
+    return (part << PART_IN_LANE) + pitch
 
 
 def without_overlaps(notes: GridNotes, *, merge_unisons: bool) -> tuple[GridNotes, dict[str, int]]:
@@ -52,87 +59,96 @@ def without_overlaps(notes: GridNotes, *, merge_unisons: bool) -> tuple[GridNote
     together, all but the longest so become empty ones; `merge_unisons` makes them one note, the longest and loudest
     (`unison_merged`).
     """
-    key = notes.lane << STEP_BITS | notes.onset
-    key = np.sort(key << (STEP_BITS + VELOCITY_BITS) | (notes.offset - notes.onset) << VELOCITY_BITS | notes.velocity)
+    begin = (notes.lane << STEP_BITS) + notes.onset
+    key = (begin << STEP_BITS) + notes.duration
+    key = (key << VELOCITY_BITS) + notes.velocity
+    key.sort()
     begin = key >> (STEP_BITS + VELOCITY_BITS)
     velocity = key & VELOCITY_MASK
     duration = key >> VELOCITY_BITS & STEP_MASK
     repairs = {}
     if merge_unisons:
-        first = np.flatnonzero(np.diff(begin, prepend=-1))
+        first = np.flatnonzero(_changes(begin))
         if merged := len(begin) - len(first):
             repairs["unison_merged"] = merged
             last = np.append(first[1:], len(begin)) - 1
             begin, duration, velocity = begin[last], duration[last], np.maximum.reduceat(velocity, first)
-    # With the lane in the high bits, "the next of the same lane begins earlier" is one comparison.
-    end = begin + duration
-    overlaps = int(np.count_nonzero(end[:-1] > begin[1:]))
-    if overlaps:
+    # With the lane in the high bits, only the next note of the same lane can be nearer than the duration.
+    room = begin[1:] - begin[:-1]
+    cut = duration[:-1] > room
+    if overlaps := int(np.count_nonzero(cut)):
         repairs["same_pitch_overlap"] = overlaps
-        np.minimum(end[:-1], begin[1:], out=end[:-1])
-    lane = begin >> STEP_BITS
-    return GridNotes(begin & STEP_MASK, end - (lane << STEP_BITS), lane, velocity), repairs
+        np.minimum(duration[:-1], room, out=duration[:-1])
+    return GridNotes(begin & STEP_MASK, duration, begin >> STEP_BITS, velocity), repairs
 
 
 def body_ids(notes: GridNotes, *, parts: bool) -> NDArray[np.uint16]:
     """Ids of notes that do not overlap within a lane; with `parts`, PART ids say whose they are."""
     if not len(notes.onset):
         return np.empty(0, np.uint16)
-    events = _events(notes)
-    row = (events & ROW_MASK).astype(np.int32)
-    phase, pitch = row >> PHASE_SHIFT, row & PITCH_MASK
-    gap = _differences(events >> ROW_BITS, before=0)
-    shift_count = (gap + (MAX_SHIFT_STEPS - 1)) // MAX_SHIFT_STEPS
-    velocities, levels = _velocity_changes(phase, row >> PITCH_BITS & VELOCITY_MASK)
-    part = row >> PART_SHIFT & PART_MASK
-    switches = np.flatnonzero(_differences(part, before=-1) != 0) if parts else velocities[:0]
+    empty = notes.duration == 0
+    with_empty = bool(empty.any())
+    events = _events(notes, empty if with_empty else None)
+    row = events.astype(np.int32)
+    note = row >> NOTE_AT & NOTE_MASK
+    gap = _differences(events >> STEP_AT)
+    velocity = row >> VELOCITY_AT & VELOCITY_MASK
 
-    # How many ids each event takes says where they go; what is not written then stays a full TIME_SHIFT.
-    note_count = 1 + (phase == EMPTY_PHASE)
-    count = shift_count + note_count
-    count[velocities] += 1
-    count[switches] += 1
-    end = np.cumsum(count)
-    after_shifts = end - count + shift_count
-    ids = np.full(end[-1], TIME_SHIFT.stop - 1, np.uint16)
-    shifts = np.flatnonzero(gap > 0)
-    rest = gap.take(shifts) - (shift_count.take(shifts) - 1) * MAX_SHIFT_STEPS
-    ids[after_shifts.take(shifts) - 1] = rest + (TIME_SHIFT.start - 1)
-    ids[after_shifts.take(switches)] = part.take(switches) + PART.start
-    note_place = end - note_count
-    ids[note_place.take(velocities) - 1] = levels + VELOCITY.start
-    ids[end - 1] = pitch + NOTE_OFF.start
-    onsets = np.flatnonzero(phase > OFF_PHASE)
-    ids[note_place.take(onsets)] = pitch.take(onsets) + NOTE_ON.start
-    return ids
+    # Each event may need several ids, each in its own column; those that it does need are picked out at the end.
+    wanted = [(gap > 0, gap + (TIME_SHIFT.start - 1)), (~row & SAME_LEVEL, velocity + VELOCITY.start), (True, note)]
+    if parts:
+        part = row >> PART_AT & PART_MASK
+        wanted.insert(1, (_changes(part), part + PART.start))
+    if with_empty:
+        is_empty = (row & (ON_PHASE | EMPTY_PHASE)) == EMPTY_PHASE
+        wanted.append((is_empty, note + NOTE_OFF.start))
+    needed = np.empty((len(events), len(wanted)), np.bool_)
+    ids = np.empty(needed.shape, np.uint16)
+    for column, (where, value) in enumerate(wanted):
+        needed[:, column], ids[:, column] = where, value
+    if int(gap.max()) > MAX_SHIFT_STEPS:
+        needed, ids = _with_long_gaps(needed, ids, gap)
+    return ids.reshape(-1).take(np.flatnonzero(needed.reshape(-1)))
 
 
-def _events(notes: GridNotes) -> Ints:
-    """Sorted events: step | phase | part | velocity | pitch from high bits to low; velocity is 0 in the OFF phase."""
-    empty = notes.onset == notes.offset
-    pitch = notes.lane & PITCH_MASK
-    off = pitch | (notes.lane >> PITCH_BITS) << PART_SHIFT
-    phase = (ON_PHASE - empty) << PHASE_SHIFT
-    ons = notes.onset << ROW_BITS | phase | off | notes.velocity << PITCH_BITS
-    offs = notes.offset << ROW_BITS | off
-    if empty.any():
+def _events(notes: GridNotes, empty: NDArray[np.bool_] | None) -> Ints:
+    """Sorted events; `empty` says which notes begin and end on one step, None that none does."""
+    row = notes.lane << NOTE_AT
+    begin = (notes.onset << STEP_AT) + row
+    ons = begin + (notes.velocity << VELOCITY_AT)
+    ons += ON_PHASE
+    offs = begin + (notes.duration << STEP_AT)
+    offs += (NOTE_OFF.start << NOTE_AT) + SAME_LEVEL
+    if empty is not None:
+        ons[empty] += EMPTY_PHASE - ON_PHASE
         offs = offs[~empty]
+    ons.sort()
+    ons += ~_changes(ons & VELOCITY_MASK << VELOCITY_AT)
     events: Ints = np.concatenate([ons, offs])
     events.sort()
     return events
 
 
-def _velocity_changes(phase: NDArray[np.int32], level: NDArray[np.int32]) -> tuple[Ints, NDArray[np.int32]]:
-    """Which events need a VELOCITY id before them, and the levels that these say; NOTE_OFFs have none."""
-    onsets = np.flatnonzero(phase > OFF_PHASE)
-    levels = level.take(onsets)
-    changed = np.flatnonzero(_differences(levels, before=-1) != 0)
-    return onsets.take(changed), levels.take(changed)
+def _with_long_gaps(
+    needed: NDArray[np.bool_], ids: NDArray[np.uint16], gap: Ints
+) -> tuple[NDArray[np.bool_], NDArray[np.uint16]]:
+    """Rows of one full TIME_SHIFT each before the events whose gap takes several."""
+    full = (gap - 1).clip(0) // MAX_SHIFT_STEPS
+    ids[:, 0] -= (full * MAX_SHIFT_STEPS).astype(np.uint16)
+    before = np.repeat(np.arange(len(gap)), full)
+    only_shift = np.arange(needed.shape[1]) == 0
+    return np.insert(needed, before, only_shift, axis=0), np.insert(ids, before, TIME_SHIFT.stop - 1, axis=0)
 
 
-def _differences(values: NDArray[Int], *, before: int) -> NDArray[Int]:
-    """`np.diff(values, prepend=before)` at a third of its cost."""
-    result = np.empty_like(values)
-    result[0] = values[0] - before
-    np.subtract(values[1:], values[:-1], out=result[1:])
+def _differences(values: Ints) -> Ints:
+    """`np.diff(values, prepend=0)` at a third of its cost."""
+    result = values.copy()
+    result[1:] -= values[:-1]
+    return result
+
+
+def _changes(values: NDArray[Int]) -> NDArray[np.bool_]:
+    """Which values are not the same as the one before; the first always."""
+    result = np.ones(len(values), np.bool_)
+    np.not_equal(values[1:], values[:-1], out=result[1:])
     return result

@@ -10,9 +10,9 @@ from aurl.tokens.vocabulary import STEPS_PER_BEAT, TimeBase
 STEP_MICROSECONDS = 15_625
 MAX_TICK = 2**31
 """Beyond what a MIDI file can say; keeps the products below inside int64."""
-STEP_BITS = 24
+STEP_BITS = 22
 MAX_STEPS = 1 << STEP_BITS
-"""72 hours of seconds steps. Nothing longer is music, and its TIME_SHIFTs alone could fill the memory."""
+"""18 hours at 120 BPM. Hardly anything longer is music, and its TIME_SHIFTs alone could fill the memory."""
 MAX_MICROSECONDS_PER_BEAT = (1 << 24) - 1
 """What three bytes can say, the width of a tempo in a MIDI file."""
 
