@@ -1,11 +1,11 @@
 import struct
 
 import pytest
+from tests.support.midi_bytes import END, chunk, header, midi
 
 from aurl.midi import prescan as module
 from aurl.midi.prescan import prescan
 from aurl.midi.reasons import Rejected, RejectReason
-from tests.support.midi_bytes import END, chunk, header, midi
 
 NOTE = bytes.fromhex("00903c40 60803c40")
 BODY = NOTE + END

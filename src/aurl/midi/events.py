@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from aurl.midi.reasons import Rejected, RejectReason
 from aurl.midi.score import Ints
-from aurl.midi.skim import MAX_TICKS, META, Irregular, Skim, payload_bounds
+from aurl.midi.skim import KEPT_METAS, MAX_TICKS, META, Irregular, Skim, payload_bounds
 
 Bytes = NDArray[np.uint8]
 
@@ -45,7 +45,7 @@ class Events:
         first: first data byte.
         second: second data byte.
         programs: program changes.
-        metas: meta events.
+        metas: tempo, meter, key and text events.
         ends: tick at which each chunk ends.
     """
 
@@ -182,8 +182,9 @@ def _others(data: bytes, skim: Skim, runs: _Runs, stop_ticks: Ints) -> tuple[lis
     for run, tick, before in zip(skim.runs, stop_ticks.tolist(), (runs.first + runs.events).tolist(), strict=True):
         chunk, stop, status = run[0], run[4], run[5]
         if status == META:
-            start, end = payload_bounds(data, stop + 2)
-            metas.append(Meta(chunk, tick, data[stop + 1], data[start:end]))
+            if data[stop + 1] in KEPT_METAS:
+                start, end = payload_bounds(data, stop + 2)
+                metas.append(Meta(chunk, tick, data[stop + 1], data[start:end]))
         elif status & 0xF0 == 0xC0:
             program = data[stop + 1] if data[stop] >= 0x80 else data[stop]
             programs.append(Program(chunk, status & 0x0F, before, program))

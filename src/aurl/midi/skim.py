@@ -20,13 +20,13 @@ from aurl.midi.reasons import Rejected, RejectReason
 
 MAX_EVENTS = 1_000_000
 MAX_KEPT_METAS = 100_000
-MAX_TEMPI = MAX_KEPT_METAS // 2
 MAX_TICKS = 2**31
 META, SYSEX = 0xFF, 0xF0
 TRACK_NAME, LYRIC, MARKER, END_OF_TRACK, TEMPO, TIME_SIGNATURE, KEY_SIGNATURE = 3, 5, 6, 0x2F, 0x51, 0x58, 0x59
 PAYLOAD_BYTES = {TEMPO: 3, TIME_SIGNATURE: 2, KEY_SIGNATURE: 2}
 """What each of these meta events must hold at least."""
-_KEPT = {TRACK_NAME, LYRIC, MARKER, *PAYLOAD_BYTES}
+KEPT_METAS = frozenset({TRACK_NAME, LYRIC, MARKER, *PAYLOAD_BYTES})
+"""Meta events that say something about the music; all others are passed over."""
 _END = bytes([END_OF_TRACK, 0])
 
 _LOW_BYTES = bytes(range(0x80))
@@ -87,13 +87,20 @@ def skim(data: bytes, chunks: Sequence[tuple[int, int]]) -> Skim:
             raise Irregular("the last event is cut off") from None
     result = skimmer.result
     if result.channel_events + len(result.runs) > MAX_EVENTS:
-        raise _too_many_events()
+        raise too_many_events()
     if not result.doubt and _longest_ticks(raw, result) >= MAX_TICKS:
         result.doubt = "very long pauses"
     return result
 
 
-def _too_many_events() -> Rejected:
+def too_many_metas(tempi: int) -> Rejected:
+    """What to raise where there are more than `MAX_KEPT_METAS`."""
+    reason = RejectReason.TOO_MANY_TEMPI if tempi > MAX_KEPT_METAS // 2 else RejectReason.TOO_MANY_EVENTS
+    return Rejected(reason, f"more than {MAX_KEPT_METAS} tempo, meter, key and text events")
+
+
+def too_many_events() -> Rejected:
+    """What to raise where there are more than `MAX_EVENTS`."""
     return Rejected(RejectReason.TOO_MANY_EVENTS, f"more than {MAX_EVENTS} events")
 
 
@@ -147,7 +154,7 @@ class _Skimmer:
             add((chunk, at, low, events, found, status))
             result.channel_events += events
             if len(result.runs) > MAX_EVENTS:
-                raise _too_many_events()
+                raise too_many_events()
             if status < 0xE0:
                 at, low = self._one_byte_events(chunk, found, found_low, stop)
             else:
@@ -179,7 +186,7 @@ class _Skimmer:
             if following >= stop:
                 raise Irregular("no end of track")
             if len(self.result.runs) > MAX_EVENTS:
-                raise _too_many_events()
+                raise too_many_events()
             self.result.runs.append((chunk, at, low, 0, following, status))
             at, low = following + 1, low + 2
         return at, low
@@ -190,7 +197,7 @@ class _Skimmer:
         if status == META:
             kind, length = data[at + 1], data[at + 2]
             start, end = (at + 3, at + 3 + length) if length < 0x80 else payload_bounds(data, at + 2)
-            if kind in _KEPT:
+            if kind in KEPT_METAS:
                 self._check_meta(kind, data[start:end])
         elif status == SYSEX:
             _, end = payload_bounds(data, at + 1)
@@ -208,8 +215,7 @@ class _Skimmer:
         elif kind == LYRIC and payload and result.lyric_chunks[-1:] != [self.index]:
             result.lyric_chunks.append(self.index)
         if result.kept_metas > MAX_KEPT_METAS:
-            reason = RejectReason.TOO_MANY_TEMPI if result.tempi > MAX_TEMPI else RejectReason.TOO_MANY_EVENTS
-            raise Rejected(reason, f"more than {MAX_KEPT_METAS} tempo, meter, key and text events")
+            raise too_many_metas(result.tempi)
         if kind in PAYLOAD_BYTES:
             if len(payload) < PAYLOAD_BYTES[kind]:
                 result.doubt = "a meta event that is too short"

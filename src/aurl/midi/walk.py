@@ -5,9 +5,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from aurl.midi import skim
 from aurl.midi.events import Events, Meta, Program
 from aurl.midi.reasons import Rejected, RejectReason
-from aurl.midi.skim import END_OF_TRACK, MAX_EVENTS, MAX_KEPT_METAS, MAX_TICKS, META, SYSEX, Irregular
+from aurl.midi.skim import MAX_TICKS, META, SYSEX, Irregular
 
 _ESCAPE = 0xF7
 _SYSTEM_COMMON_BYTES = {0xF1: 1, 0xF2: 2, 0xF3: 1}
@@ -43,10 +44,11 @@ class _Walker:
         self.ends: list[int] = []
         self.repairs: Counter[str] = Counter()
         self.index = self.tick = self.running = self.stop = self.count = 0
+        self.ended = False
 
     def chunk(self, index: int, at: int, stop: int) -> None:
         """Walk one track chunk from `at` to `stop`."""
-        self.index, self.tick, self.running, self.stop = index, 0, 0, stop
+        self.index, self.tick, self.running, self.stop, self.ended = index, 0, 0, stop, False
         end_of_track, events_before = 0, 0
         while at < stop:
             try:
@@ -56,16 +58,13 @@ class _Walker:
                     raise Rejected(RejectReason.MALFORMED, f"{error} (byte {at}, track {index + 1})") from None
                 self.repairs["bytes_after_end" if end_of_track else "cut_off_events"] += 1
                 break
-            if not self.running and self._just_ended() and not end_of_track:
+            if self.ended and not end_of_track:
                 end_of_track, events_before = at, len(self.rows)
         self.ends.append(self.tick)
         if not end_of_track:
             self.repairs["missing_end_of_track"] += 1
         elif end_of_track < stop:
             self._count_after_end(events_before)
-
-    def _just_ended(self) -> bool:
-        return bool(self.metas) and self.metas[-1].kind == END_OF_TRACK and self.metas[-1].chunk == self.index
 
     def _count_after_end(self, events_before: int) -> None:
         late = sum(status & 0xF0 == 0x90 and velocity > 0 for _, _, status, _, velocity in self.rows[events_before:])
@@ -75,8 +74,8 @@ class _Walker:
     def _event(self, at: int) -> int:
         """Take in the event at `at`; returns where the next one starts."""
         self.count += 1
-        if self.count > MAX_EVENTS:
-            raise Rejected(RejectReason.TOO_MANY_EVENTS, f"more than {MAX_EVENTS} events")
+        if self.count > skim.MAX_EVENTS:
+            raise skim.too_many_events()
         at = self._delta(at)
         status = self._byte(at)
         if status >= 0x80:
@@ -135,11 +134,12 @@ class _Walker:
     def _meta(self, at: int) -> int:
         kind = self._byte(at)
         start, end = self._payload(at + 1)
-        self.metas.append(Meta(self.index, self.tick, kind, self.data[start:end]))
-        if kind == END_OF_TRACK:
-            self.running = 0
-        if len(self.metas) > MAX_KEPT_METAS:
-            raise Rejected(RejectReason.TOO_MANY_EVENTS, f"more than {MAX_KEPT_METAS} meta events")
+        if kind in skim.KEPT_METAS:
+            self.metas.append(Meta(self.index, self.tick, kind, self.data[start:end]))
+            if len(self.metas) > skim.MAX_KEPT_METAS:
+                raise skim.too_many_metas(sum(meta.kind == skim.TEMPO for meta in self.metas))
+        elif kind == skim.END_OF_TRACK:
+            self.ended, self.running = True, 0
         return end
 
     def _payload(self, at: int) -> tuple[int, int]:
