@@ -50,8 +50,10 @@ def listening(tell: Callable[[str], None]) -> Iterator[Interrupts]:
     try:
         yield interrupts
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        # A process that was asked to stop is on its way out: what comes until then is still a second signal.
+        if interrupts.stop is None:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _stop_child(number: int) -> None:
