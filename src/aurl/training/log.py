@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -44,7 +45,10 @@ def _compress(source: str, destination: str) -> None:
 
 @contextmanager
 def logging_to(path: Path, *, level: int = logging.INFO) -> Iterator[None]:
-    """Send what the package logs to the file `path` too; full files are compressed beside it and the oldest go."""
+    """Send what the package logs to the file `path` too; full files are compressed beside it and the oldest go.
+
+    An error that ends the block is written with its traceback, to the file only: whoever catches it tells the user.
+    """
     handler = RotatingFileHandler(path, maxBytes=MAX_LOG_BYTES, backupCount=KEPT_LOGS, encoding="utf-8")
     handler.setFormatter(LineFormatter())
     handler.setLevel(level)
@@ -56,6 +60,9 @@ def logging_to(path: Path, *, level: int = logging.INFO) -> Iterator[None]:
     logger.setLevel(min(level, previous) if previous else level)
     try:
         yield
+    except Exception:
+        handler.handle(logger.makeRecord(__name__, logging.ERROR, __file__, 0, "failed", (), sys.exc_info()))
+        raise
     finally:
         logger.setLevel(previous)
         logger.removeHandler(handler)

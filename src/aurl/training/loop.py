@@ -221,6 +221,7 @@ class Loop:
 
     def _save(self) -> None:
         with self._paused():
+            self._state.seconds = self._clock.seconds()
             self._state.window = self._collect()
             self._sums = Sums.on(self._session.learner.accelerator.device)
             if self._metrics is not None:

@@ -49,7 +49,6 @@ def train_here(
             return _train(session, found, report if processes.is_main else silent, interrupts)
         except Exception as error:
             if processes.is_main:
-                logger.exception("the run failed")
                 run.update(status="failed", error=f"{type(error).__name__}: {error}")
             raise
 

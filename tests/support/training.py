@@ -1,0 +1,84 @@
+"""A small real data set, runs on it that take a second, and what of a run must not depend on how often it stopped."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from aurl.data.prepare import prepare
+from aurl.midi.score import Notes, Score, Track
+from aurl.midi.write import write_midi
+from aurl.profile import Profile, load_profile
+from aurl.training.log import read_metrics
+
+SMALL = {
+    "data.seq_len": 48,
+    "data.batch_size": 4,
+    "model.d_model": 16,
+    "model.n_layers": 2,
+    "model.n_heads": 2,
+    "model.dropout": 0.2,
+    "training.precision": "fp32",
+    "training.lr": 3e-3,
+    "training.warmup_steps": 10,
+    "training.log_every": 1,
+    "training.eval_every": 20,
+    "training.checkpoint_every": 10,
+    "training.sample_every": 0,
+    "training.sample_seconds": 2.0,
+}
+CLOCKS = ("tokens_per_second", "seconds", "memory_mib")
+"""Metrics that depend on the machine."""
+
+
+def small_profile(**training) -> Profile:
+    """A model that learns a step in milliseconds; keywords are keys of `training`, or dotted keys with `__`."""
+    given = {key.replace("__", ".") if "__" in key else f"training.{key}": value for key, value in training.items()}
+    return load_profile(flags={**SMALL, **given})
+
+
+def melody(seed: int, notes: int = 40) -> bytes:
+    """A random walk over a scale, as a MIDI file."""
+    rng = np.random.default_rng(seed)
+    scale = np.array([60, 62, 64, 65, 67, 69, 71, 72, 74, 76])
+    steps = np.clip(np.cumsum(rng.integers(-2, 3, notes)) + 5, 0, len(scale) - 1)
+    lengths = rng.choice([120, 240, 480], notes)
+    onset = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+    velocity = rng.integers(40, 100, notes)
+    return write_midi(Score(tracks=(Track(Notes(onset, lengths, scale[steps], velocity)),)))
+
+
+def write_dataset(folder: Path, *, pieces: int = 24, valid: int = 4) -> Path:
+    """A prepared data set of melodies."""
+    midi = folder / "midi"
+    midi.mkdir(parents=True)
+    for number in range(pieces):
+        name = "valid" if number < valid else "train"
+        (midi / f"{name}-{number}.mid").write_bytes(melody(number, notes=20 + number))
+    profile = load_profile(
+        flags={"prepare.split": {"kind": "glob", "valid": ["*/valid-*"]}}, check={"preprocess", "split"}
+    )
+    prepare([midi], profile, folder / "dataset", jobs=1)
+    return folder / "dataset"
+
+
+def told(run: Path) -> list[dict[str, object]]:
+    """The run's metrics without those of the machine."""
+    records = read_metrics(run / "metrics.jsonl")
+    return [{name: value for name, value in record.items() if name not in CLOCKS} for record in records]
+
+
+def tensors(run: Path) -> dict[str, bytes]:
+    """Every tensor of the newest checkpoint, bit by bit."""
+    folder = run / "checkpoints" / (run / "checkpoints" / "latest").read_text().strip()
+    return {
+        f"{path.stem}/{name}": array.tobytes()
+        for path in sorted(folder.glob("*.safetensors"))
+        for name, array in load_file(path).items()
+    }
+
+
+def facts(run: Path) -> dict[str, object]:
+    """What run.json says."""
+    return json.loads((run / "run.json").read_text())

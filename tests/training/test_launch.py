@@ -1,0 +1,109 @@
+"""Several processes on one machine."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from tests.support.training import facts, small_profile, tensors, told
+
+from aurl.errors import AurlError, DamagedError
+from aurl.progress import Interrupts
+from aurl.training.trainer import fit, resume
+
+pytestmark = pytest.mark.slow  # every process imports torch
+
+
+def workers_of(process: psutil.Process) -> list[psutil.Process]:
+    return [child for child in process.children(recursive=True) if "aurl.training.worker" in " ".join(child.cmdline())]
+
+
+def test_two_processes_are_one_with_twice_the_batch(dataset, tmp_path):
+    """Rounding apart: every mean is over all targets, however the windows are divided."""
+    common = {"max_steps": 12, "model__dropout": 0.0, "accumulation": 2}
+    one = fit(small_profile(**common, data__batch_size=4), dataset, tmp_path / "one", threads=1)
+    two = fit(small_profile(**common, data__batch_size=2), dataset, tmp_path / "two", processes=2, threads=1)
+    assert (one.step, one.tokens) == (two.step, two.tokens)
+    names = ("train/nats_per_token", "train/nats_per_note", "gradient_norm", "lr", "tokens", "epoch", "batch")
+    for expected, found in zip(told(tmp_path / "one"), told(tmp_path / "two"), strict=True):
+        for name in (name for name in names if name in expected):
+            assert found[name] == pytest.approx(expected[name], rel=2e-4), (expected["step"], name)
+    assert two.metrics["valid/nats_per_note"] == pytest.approx(one.metrics["valid/nats_per_note"], rel=2e-4)
+    assert facts(tmp_path / "two")["processes"] == 2
+
+
+def test_two_processes_resume_bit_by_bit_and_stop_together(dataset, tmp_path):
+    profile = small_profile(max_steps=60, data__batch_size=2)
+    fit(profile, dataset, tmp_path / "whole", processes=2, threads=1)
+    interrupts = Interrupts()
+
+    def report(progress):
+        interrupts.stop = signal.SIGTERM
+
+    first = fit(profile, dataset, tmp_path / "parts", processes=2, threads=1, report=report, interrupts=interrupts)
+    assert (first.interrupted, first.signal) == (True, signal.SIGTERM)
+    assert 0 < first.step < 60
+    assert resume(tmp_path / "parts").step == 60
+    assert told(tmp_path / "parts") == told(tmp_path / "whole")
+    assert tensors(tmp_path / "parts") == tensors(tmp_path / "whole")
+    names = {name for name in tensors(tmp_path / "whole") if name.startswith("random/")}
+    assert names == {"random/0.cpu", "random/1.cpu"}
+
+
+def test_an_error_of_a_worker_is_the_parents(dataset, tmp_path):
+    fit(small_profile(max_steps=1), dataset, tmp_path / "run", threads=1)
+    for path in (tmp_path / "run" / "checkpoints").glob("step-*/model.safetensors"):
+        path.write_bytes(b"")
+    with pytest.raises(AurlError, match="no checkpoint") as caught:
+        resume(tmp_path / "run", processes=2)
+    assert caught.value.exit_code == DamagedError.exit_code
+    assert not workers_of(psutil.Process())
+
+
+def test_when_a_worker_is_killed_the_others_end_and_the_run_goes_on_later(dataset, tmp_path):
+    killed = []
+
+    def report(progress):
+        if not killed:
+            victim = workers_of(psutil.Process())[-1]
+            victim.kill()
+            killed.append(victim)
+
+    with pytest.raises(AurlError, match="killed by signal 9"):
+        fit(small_profile(max_steps=500), dataset, tmp_path / "run", processes=2, threads=1, report=report)
+    assert not workers_of(psutil.Process())
+    assert resume(tmp_path / "run", changes={"max_steps": 12}).step >= 12
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from aurl.training.trainer import fit
+from tests.support.training import small_profile
+fit(small_profile(), Path(sys.argv[1]), Path(sys.argv[2]), processes=2, threads=1)
+"""
+
+
+def test_workers_do_not_outlive_their_parent(dataset, tmp_path):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(["src", "."])}
+    command = [sys.executable, "-c", SCRIPT, str(dataset), str(tmp_path / "run")]
+    with subprocess.Popen(command, cwd=Path(__file__).parents[2], env=environment) as parent:
+        wait_for(lambda: told(tmp_path / "run"), parent)
+        workers = workers_of(psutil.Process(parent.pid))
+        assert len(workers) == 2
+        parent.kill()
+    _, alive = psutil.wait_procs(workers, timeout=30)
+    assert not alive
+    assert resume(tmp_path / "run", changes={"max_steps": 12}).step >= 12
+
+
+def wait_for(condition, process: subprocess.Popen, seconds: float = 120.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
