@@ -84,7 +84,7 @@ class Context:
 
     def _window(self, ids: list[int]) -> tuple[list[int], int]:
         """The ids to read and the step at which they begin."""
-        if len(ids) < self._context:
+        if len(ids) <= self._context:
             return ids, 0
         size = self._context // 2
         header = ids[: min(header_length(ids), size - 1)]
