@@ -141,16 +141,22 @@ def _keep(columns: C, good: NDArray[np.bool_], name: str) -> tuple[C, list[Repai
 
 
 def drop_duplicate_tracks(score: Score) -> Repaired:
-    """`duplicate_tracks`: of tracks with the same instrument and the same notes, only the first is kept."""
-    seen: dict[tuple[int, bool, int, int, int], list[Track]] = {}
-    kept = []
+    """`duplicate_tracks`: of tracks with the same instrument and notes only the first is kept, with the lyrics of all.
+
+    Notes are the same where onset, duration, pitch and velocity are.
+    """
+    alike: dict[tuple[int, bool, int, int, int], list[int]] = {}
+    kept: list[Track] = []
     for track in score.tracks:
         notes = track.notes
         ends = (int(notes.onset[0]), int(notes.onset[-1])) if len(notes) else (0, 0)
-        alike = seen.setdefault((track.program, track.is_drum, len(notes), *ends), [])
-        if not any(other.notes == notes for other in alike):
-            alike.append(track)
+        places = alike.setdefault((track.program, track.is_drum, len(notes), *ends), [])
+        twin = next((place for place in places if kept[place].notes == notes), None)
+        if twin is None:
+            places.append(len(kept))
             kept.append(track)
+        elif track.lyrics and not kept[twin].lyrics:
+            kept[twin] = replace(kept[twin], lyrics=track.lyrics)
     dropped = len(score.tracks) - len(kept)
     return (replace(score, tracks=tuple(kept)), [Repair("duplicate_tracks", dropped)]) if dropped else (score, [])
 
