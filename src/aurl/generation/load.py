@@ -8,6 +8,7 @@ import torch
 
 from aurl.errors import DamagedError, NotFoundError, UsageError
 from aurl.model.build import build_model
+from aurl.model.packing import pack_linears
 from aurl.model.vae_gan import MusicTransformerVAEGAN
 from aurl.model.weights import load_weights
 from aurl.profile import Profile, read_resolved
@@ -28,7 +29,7 @@ class Loaded:
     """A trained model and what belongs to it.
 
     Args:
-        model: in evaluation mode.
+        model: in evaluation mode, its weights packed for inference.
         codec: of its ids.
         profile: the run's.
         run: folder of the run.
@@ -74,7 +75,8 @@ def load_run(run: Path, *, checkpoint: str = BEST, ema: bool = True, device: str
     model = build_model(profile.model, codec)
     load_weights(model, folder / (EMA_FILE if is_average else MODEL_FILE))
     logger.info("model of %s, %s%s", run.name, folder.name, " (averaged weights)" if is_average else "")
-    return Loaded(model.to(torch.device(device)).eval(), codec, profile, run, folder, is_average)
+    ready = pack_linears(model.to(torch.device(device)).eval())
+    return Loaded(ready, codec, profile, run, folder, is_average)
 
 
 def find_checkpoint(run: Path, name: str = BEST) -> Path:
