@@ -1,11 +1,9 @@
 """What a decoder remembers between two steps of generation."""
 
-from collections.abc import Callable
-
 from torch import Tensor
 
 from aurl.model.attention import LayerCache
-from aurl.model.embedding import Tables
+from aurl.model.step import Step
 
 
 class Cache:
@@ -15,18 +13,14 @@ class Cache:
 
     Args:
         layers: one per decoder layer.
+        step: the decoder for single tokens, with the weights of the moment in which the cache was made.
         capacity: most tokens that may be appended.
-        tables: of the embedding, as the weights were when the cache was made.
-        head: features → logits, with the same weights.
     """
 
-    def __init__(
-        self, layers: list[LayerCache], capacity: int, *, tables: Tables, head: Callable[[Tensor], Tensor]
-    ) -> None:
+    def __init__(self, layers: list[LayerCache], step: Step, capacity: int) -> None:
         self.layers = layers
+        self.step = step
         self.capacity = capacity
-        self.tables = tables
-        self.head = head
         self.length = 0
         self.elapsed_steps: Tensor | None = None
 

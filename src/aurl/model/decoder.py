@@ -19,7 +19,7 @@ class Decoder(nn.Module):
         n_layers: number of blocks.
         n_heads: heads of each attention.
         d_hidden: inner width of the feed-forward layers.
-        dropout: probability for attention weights and for what blocks add.
+        dropout: probability of dropping a feature of what blocks add.
         pattern: attention kinds, cycled over the layers.
         attention: kind → its options.
         checkpointing: recompute each block's inside in the backward pass instead of keeping it.
@@ -44,26 +44,27 @@ class Decoder(nn.Module):
         for layer in range(n_layers):
             name = pattern[layer % len(pattern)]
             kind = ATTENTION.build(name, d_model, n_heads, **(attention or {}).get(name, {}))
-            mixing = SelfAttention(d_model, n_heads, kind, dropout=dropout)
+            mixing = SelfAttention(d_model, n_heads, kind)
             blocks.append(Block(mixing, FeedForward(d_model, d_hidden), dropout=dropout))
         initialise(blocks)
         self.blocks = nn.ModuleList(blocks)
 
     def new_caches(self, batch: int, capacity: int) -> list[LayerCache]:
         """One empty cache per layer, for `batch` rows of at most `capacity` tokens."""
-        return [block.attention.new_cache(batch, capacity) for block in self._blocks()]
+        return [block.attention.new_cache(batch, capacity) for block in self.layers()]
 
-    def _blocks(self) -> list[Block]:
+    def layers(self) -> list[Block]:
+        """The blocks, first to last."""
         return cast("list[Block]", list(self.blocks))
 
     def forward(
         self, x: Tensor, index: Tensor, elapsed_steps: Tensor, caches: Sequence[LayerCache] | None = None
     ) -> Tensor:
         """`(B, T, d_model)` at token indices `(T,)` and times `(B, T)` → normalised features of the same shape."""
-        rotation = self.rotary(index, elapsed_steps)
-        for layer, block in enumerate(self._blocks()):
+        turns = self.rotary(index, elapsed_steps)
+        for layer, block in enumerate(self.layers()):
             if self.checkpointing and self.training:
-                x = checkpoint(block, x, rotation, use_reentrant=False)
+                x = checkpoint(block, x, turns, use_reentrant=False)
             else:
-                x = block(x, rotation, caches[layer] if caches is not None else None)
+                x = block(x, turns, caches[layer] if caches is not None else None)
         return normalised(x)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding, linear
 
+from aurl.model.layers import normalised
 from aurl.tokens.vocabulary import MAX_SHIFT_STEPS, STEPS_PER_BEAT, TIME_SHIFT, VELOCITY, VELOCITY_BINS
 
 PHASE_PERIODS_STEPS = (4, 8, 16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072)
@@ -102,7 +103,7 @@ class MusicEmbedding(nn.Module):
         )
 
     def forward(self, ids: Tensor, elapsed_steps: Tensor, tables: Tables) -> Tensor:
-        """`(B, T, d_model)` for ids and the time after each of them, both `(B, T)`."""
+        """`(B, T, d_model)`, normalised, for ids and the time after each of them, both `(B, T)`."""
         beat = (elapsed_steps // STEPS_PER_BEAT).clamp(max=ELAPSED_BEATS - 1)
         phase = elapsed_steps % PHASE_CYCLE_STEPS
-        return embedding(ids, tables.ids) + embedding(phase, tables.phase) + embedding(beat, tables.elapsed)
+        return normalised(embedding(ids, tables.ids) + embedding(phase, tables.phase) + embedding(beat, tables.elapsed))

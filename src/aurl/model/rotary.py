@@ -13,11 +13,9 @@ INDEX_BASE = 10_000.0
 PERIODS_STEPS = tuple(sorted([2**k for k in range(3, 15)] + [3 * 2**k for k in range(5, 9)]))
 """Lengths of a full turn in steps: from a sixteenth note to 512 beats, with bars of three beats and their multiples."""
 
-Rotation = tuple[Tensor, Tensor]
-
 
 class Rotary(nn.Module):
-    """Turns of each pair of a head's dimensions.
+    """Turns of each pair of a head's dimensions, as complex numbers of length 1.
 
     Args:
         d_head: dimensions of a head, even.
@@ -34,16 +32,18 @@ class Rotary(nn.Module):
         self.register_buffer("periods", torch.tensor(PERIODS_STEPS)[chosen], persistent=False)
         self.register_buffer("frequencies", INDEX_BASE ** -(torch.arange(n_index) / n_index), persistent=False)
 
-    def forward(self, index: Tensor, elapsed_steps: Tensor) -> Rotation:
-        """Cosines and signed sines `(B, 1, T, d_head)` for token indices `(T,)` and elapsed steps `(B, T)`."""
-        turned = (elapsed_steps[..., None] % self.periods) * (2 * math.pi / self.periods)
-        by_index = index[:, None].float() * self.frequencies
-        angles = torch.cat([turned, by_index.expand(*turned.shape[:2], -1)], dim=-1)[:, None]
-        cos, sin = angles.cos(), angles.sin()
-        return torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1)
+    def forward(self, index: Tensor, elapsed_steps: Tensor) -> Tensor:
+        """`(B, 1, T, d_head / 2)` complex, for token indices `(T,)` and elapsed steps `(B, T)`."""
+        by_time = (elapsed_steps[..., None] % self.periods) * (2 * math.pi / self.periods)
+        by_index = (index[:, None] * self.frequencies).expand(*elapsed_steps.shape, -1)
+        angles = torch.cat([by_time, by_index], dim=-1)[:, None]
+        return torch.polar(torch.ones_like(angles), angles)
 
 
-def rotate(x: Tensor, rotation: Rotation) -> Tensor:
-    """Turn `x` `(…, B, H, T, D)`; dimension i is paired with i + D / 2 (Su et al., 2021)."""
-    cos, sin = (part.to(x.dtype) for part in rotation)
-    return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, dims=-1), sin)
+def rotate(x: Tensor, turns: Tensor) -> Tensor:
+    """Turn `x` `(…, B, H, T, D)`, whose neighbouring dimensions are pairs (Su et al., 2021).
+
+    One complex product in fp32: half the time of real arithmetic on a CPU, forward and backward.
+    """
+    pairs = torch.view_as_complex(x.float().view(*x.shape[:-1], -1, 2))
+    return torch.view_as_real(pairs * turns).flatten(-2).to(x.dtype)

@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout, linear
 
 from aurl.errors import UsageError
+from aurl.model.attention import LayerCache
 from aurl.model.cache import Cache
 from aurl.model.decoder import Decoder
 from aurl.model.embedding import MusicEmbedding
-from aurl.model.layers import normalised
-from aurl.model.packing import fixed_linear
+from aurl.model.step import Step
 
 
 class MusicTransformerVAEGAN(nn.Module):
@@ -26,7 +26,7 @@ class MusicTransformerVAEGAN(nn.Module):
         d_model: width of the residual stream, a multiple of `n_heads`.
         n_layers: number of blocks.
         n_heads: heads of each attention; `d_model / n_heads` must be even.
-        ff_multiplier: parameters of a feed-forward layer in multiples of two `d_model` × `d_model` matrices.
+        ff_multiplier: inner width of the feed-forward layers in multiples of `d_model`.
         dropout: probability, 0…1.
         pattern: attention kinds, cycled over the layers.
         attention: kind → its options.
@@ -56,7 +56,7 @@ class MusicTransformerVAEGAN(nn.Module):
             d_model,
             n_layers=n_layers,
             n_heads=n_heads,
-            d_hidden=swiglu_width(d_model, ff_multiplier),
+            d_hidden=max(1, round(d_model * ff_multiplier)),
             dropout=dropout,
             pattern=pattern,
             attention=attention,
@@ -69,39 +69,37 @@ class MusicTransformerVAEGAN(nn.Module):
         Args:
             ids: int64; with a cache only the new ones.
             start_steps: `(B,)` time before the first id, in steps; 0 where None. A cache goes on from its own time.
-            cache: from `new_cache`; takes up the ids.
+            cache: from `new_cache`; takes up the ids. Without gradients, and in the weights' own precision.
 
         Raises:
             ValueError: the cache has no room left.
         """
-        elapsed_steps = self._elapsed_steps(ids, start_steps, cache)
-        begin = 0 if cache is None else cache.length
-        index = torch.arange(begin, begin + ids.shape[1], device=ids.device)
-        tables = self.embedding.tables() if cache is None else cache.tables
-        x = normalised(self.embedding(ids, elapsed_steps, tables))
-        x = dropout(x, self.dropout, self.training)
         if cache is not None:
-            cache.advance(elapsed_steps)
-        features = self.decoder(x, index, elapsed_steps, None if cache is None else cache.layers)
-        return linear(features, tables.ids) if cache is None else cache.head(features)
+            return self._continue(ids, start_steps, cache)
+        return self._whole(ids, self._elapsed_steps(ids, start_steps), 0, None)
 
-    def _elapsed_steps(self, ids: Tensor, start_steps: Tensor | None, cache: Cache | None) -> Tensor:
-        if cache is not None and cache.elapsed_steps is not None:
-            start_steps = cache.elapsed_steps
-        elif start_steps is None:
-            start_steps = ids.new_zeros(ids.shape[0])
-        return self.embedding.elapsed_steps(ids, start_steps)
+    def _whole(self, ids: Tensor, elapsed_steps: Tensor, begin: int, caches: list[LayerCache] | None) -> Tensor:
+        index = torch.arange(begin, begin + ids.shape[1], device=ids.device)
+        tables = self.embedding.tables()
+        x = dropout(self.embedding(ids, elapsed_steps, tables), self.dropout, self.training)
+        return linear(self.decoder(x, index, elapsed_steps, caches), tables.ids)
+
+    @torch.no_grad()
+    def _continue(self, ids: Tensor, start_steps: Tensor | None, cache: Cache) -> Tensor:
+        known = start_steps if cache.elapsed_steps is None else cache.elapsed_steps
+        elapsed_steps, begin = self._elapsed_steps(ids, known), cache.length
+        cache.advance(elapsed_steps)
+        with torch.autocast(ids.device.type, enabled=False):
+            if ids.shape[1] == 1:
+                return cache.step(ids[:, 0], begin, elapsed_steps[:, 0], cache.layers)[:, None]
+            return self._whole(ids, elapsed_steps, begin, cache.layers)
+
+    def _elapsed_steps(self, ids: Tensor, start_steps: Tensor | None) -> Tensor:
+        return self.embedding.elapsed_steps(ids, ids.new_zeros(ids.shape[0]) if start_steps is None else start_steps)
 
     def new_cache(self, batch: int, capacity: int) -> Cache:
         """An empty cache for `batch` rows of at most `capacity` tokens, of the model's type and device.
 
         It holds what can be computed from the weights beforehand, so it is of no use once they have changed.
         """
-        with torch.no_grad():
-            tables = self.embedding.tables()
-        return Cache(self.decoder.new_caches(batch, capacity), capacity, tables=tables, head=fixed_linear(tables.ids))
-
-
-def swiglu_width(d_model: int, ff_multiplier: float) -> int:
-    """Inner width of SwiGLU with the parameters of a plain layer `ff_multiplier` times as wide; a multiple of 32."""
-    return max(32, round(d_model * ff_multiplier * 2 / 3 / 32) * 32)
+        return Cache(self.decoder.new_caches(batch, capacity), Step(self.embedding, self.decoder), capacity)

@@ -4,7 +4,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
+from aurl.model.attention.blocks import block_attention
 from aurl.model.attention.kinds import ATTENTION
+from aurl.model.attention.slots import Slots
 
 
 class FullCache:
@@ -17,35 +19,44 @@ class FullCache:
     """
 
     def __init__(self, like: Tensor, shape: tuple[int, int, int], capacity: int) -> None:
-        batch, n_heads, d_head = shape
         self.length = 0
-        self._keys_values = like.new_empty(2, batch, n_heads, capacity, d_head)
+        self._slots = Slots(like, shape, capacity)
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Append `k`, `v` and let `q` look at all that is filled."""
         start, n_new = self.length, k.shape[2]
-        self.length = start + n_new
-        filled = self._keys_values[:, :, :, : self.length]
-        filled[0, :, :, start:] = k
-        filled[1, :, :, start:] = v
-        if n_new == 1:
-            return scaled_dot_product_attention(q, filled[0], filled[1])
+        self.length += n_new
+        self._slots.write(slice(start, self.length), k, v)
         if start == 0:
-            return scaled_dot_product_attention(q, k, v, is_causal=True)
+            return attend_all(q, k, v)
         seen = torch.ones(n_new, self.length, dtype=torch.bool, device=q.device).tril(start)
-        return scaled_dot_product_attention(q, filled[0], filled[1], attn_mask=seen)
+        keys, values = self._slots.keys[..., : self.length].mT, self._slots.values[:, :, : self.length]
+        return scaled_dot_product_attention(q, keys, values, attn_mask=seen)
+
+    def step(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """One token."""
+        slot = self.length
+        self.length += 1
+        return self._slots.step(slot, self.length, q, k, v)
 
     def select(self, rows: Tensor) -> None:
         """Keep only these batch rows."""
-        self._keys_values = self._keys_values[:, rows]
+        self._slots.select(rows)
+
+
+def attend_all(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Causal attention over everything, by what is fastest on the device."""
+    if q.device.type == "cpu":
+        return block_attention(q, k, v)
+    return scaled_dot_product_attention(q, k, v, is_causal=True)
 
 
 class Full:
-    """Causal attention over the whole past; memory is linear in length, time quadratic."""
+    """Causal attention over the whole past; memory is linear in the length, time quadratic."""
 
-    def __call__(self, q: Tensor, k: Tensor, v: Tensor, *, dropout: float = 0.0) -> Tensor:
+    def __call__(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attend over all earlier positions."""
-        return scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True)
+        return attend_all(q, k, v)
 
     def new_cache(self, like: Tensor, shape: tuple[int, int, int], capacity: int) -> FullCache:
         """Room for `capacity` tokens."""

@@ -1,4 +1,4 @@
-"""What an attention kind is: causal mixing of queries, keys and values, whole or one step at a time."""
+"""What an attention kind is: causal mixing of queries, keys and values, whole, in parts, or one token at a time."""
 
 from typing import Protocol
 
@@ -8,10 +8,14 @@ from aurl.registry import Registry
 
 
 class LayerCache(Protocol):
-    """Keys and values of one layer, as much of them as the kind still needs."""
+    """Keys and values of one layer, as much of them as the kind still needs. No gradients."""
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Append `k`, `v` and let `q` look back; all `(B, H, T, D)`, T ≥ 1 new tokens."""
+        """Append `k`, `v` and let `q` look back; all `(B, H, T, D)`, any T ≥ 1."""
+        ...
+
+    def step(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """The same for one token, `(B, H, D)`, with `q` scaled by 1 / √D already."""
         ...
 
     def select(self, rows: Tensor) -> None:
@@ -22,8 +26,8 @@ class LayerCache(Protocol):
 class AttentionKind(Protocol):
     """Causal attention over `(B, H, T, D)`, equal with and without its cache."""
 
-    def __call__(self, q: Tensor, k: Tensor, v: Tensor, *, dropout: float = 0.0) -> Tensor:
-        """Every query looks at its own and earlier positions; dropout is on the attention weights."""
+    def __call__(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Every query looks at its own and earlier positions."""
         ...
 
     def new_cache(self, like: Tensor, shape: tuple[int, int, int], capacity: int) -> LayerCache:

@@ -1,4 +1,4 @@
-"""Every position looks at itself and the `window - 1` positions before it; memory and time are linear in length."""
+"""Every position looks at itself and the `window - 1` positions before it; memory and time are linear in the length."""
 
 from typing import Annotated
 
@@ -7,7 +7,9 @@ from annotated_types import Ge
 from torch import Tensor
 from torch.nn.functional import pad, scaled_dot_product_attention
 
+from aurl.model.attention.blocks import block_attention
 from aurl.model.attention.kinds import ATTENTION
+from aurl.model.attention.slots import Slots
 
 
 def band(n_queries: int, n_before: int, window: int, device: torch.device) -> Tensor:
@@ -25,49 +27,49 @@ class RingCache:
     Args:
         like: a tensor of the wanted type and device.
         shape: (B, H, D).
-        slots: how many positions are remembered.
-        window: how far a query may look.
+        capacity: most tokens that will be appended.
+        window: how many positions a query sees, itself included.
     """
 
-    def __init__(self, like: Tensor, shape: tuple[int, int, int], slots: int, window: int) -> None:
-        batch, n_heads, d_head = shape
+    def __init__(self, like: Tensor, shape: tuple[int, int, int], capacity: int, window: int) -> None:
         self.length = 0
-        self._slots = slots
         self._window = window
-        self._keys_values = like.new_empty(2, batch, n_heads, slots, d_head)
+        self._slots = Slots(like, shape, min(window, capacity))
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Append `k`, `v` and let `q` look at the last `window` positions."""
-        if k.shape[2] == 1:
-            slot = self.length % self._slots
-            self._keys_values[0, :, :, slot] = k[:, :, 0]
-            self._keys_values[1, :, :, slot] = v[:, :, 0]
-            self.length += 1
-            keys, values = self._keys_values[:, :, :, : self.length]
-            return scaled_dot_product_attention(q, keys, values)
+        """Append `k`, `v` and let each query look at the last `window` positions."""
         parts = zip(*(torch.split(x, self._window, dim=2) for x in (q, k, v)), strict=True)
-        return torch.cat([self._attend_several(*part) for part in parts], dim=2)
+        return torch.cat([self._attend_part(*part) for part in parts], dim=2)
 
-    def _attend_several(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        past = self._in_order()
-        n_before = past.shape[3]
-        keys_values = torch.cat([past, torch.stack([k, v])], dim=3)
-        seen = band(q.shape[2], n_before, self._window, q.device)
-        mixed = scaled_dot_product_attention(q, keys_values[0], keys_values[1], attn_mask=seen)
+    def _attend_part(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        size, before = self._slots.size, min(self.length, self._slots.size)
+        order = torch.arange(self.length - before, self.length, device=q.device) % size
+        keys = torch.cat([self._slots.keys[..., order].mT, k], dim=2)
+        values = torch.cat([self._slots.values[:, :, order], v], dim=2)
+        seen = band(q.shape[2], before, self._window, q.device)
+        mixed = scaled_dot_product_attention(q, keys, values, attn_mask=seen)
         self.length += k.shape[2]
-        kept = min(self._slots, keys_values.shape[3])
-        slots = torch.arange(self.length - kept, self.length, device=q.device) % self._slots
-        self._keys_values[:, :, :, slots] = keys_values[:, :, :, -kept:]
+        kept = min(size, k.shape[2])
+        newest = torch.arange(self.length - kept, self.length, device=q.device) % size
+        self._slots.write(newest, k[:, :, -kept:], v[:, :, -kept:])
         return mixed
 
-    def _in_order(self) -> Tensor:
-        if self.length <= self._slots:
-            return self._keys_values[:, :, :, : self.length]
-        return self._keys_values.roll(-(self.length % self._slots), dims=3)
+    def step(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """One token."""
+        size, slot = self._slots.size, self.length % self._slots.size
+        self.length += 1
+        return self._slots.step(slot, min(self.length, size), q, k, v)
 
     def select(self, rows: Tensor) -> None:
         """Keep only these batch rows."""
-        self._keys_values = self._keys_values[:, rows]
+        self._slots.select(rows)
+
+
+def _blocks(x: Tensor, window: int) -> Tensor:
+    """`(B, H, T, D)` → `(B, N, H, window, D)`; what pads the last block is later than every real query."""
+    batch, n_heads, length, d_head = x.shape
+    padded = pad(x, (0, 0, 0, -length % window))
+    return padded.reshape(batch, n_heads, -1, window, d_head).transpose(1, 2)
 
 
 def _with_previous(blocks: Tensor) -> Tensor:
@@ -75,8 +77,25 @@ def _with_previous(blocks: Tensor) -> Tensor:
     return torch.cat([blocks[:, :-1], blocks[:, 1:]], dim=3).flatten(0, 1)
 
 
+def banded(q: Tensor, k: Tensor, v: Tensor, *, window: int) -> Tensor:
+    """Attention in blocks of `window` queries that look at their own block and the one before: one kernel call each.
+
+    What accelerators do fastest; equal to `block_attention`.
+    """
+    length = q.shape[2]
+    if length <= window:
+        return scaled_dot_product_attention(q, k, v, is_causal=True)
+    queries, keys, values = (_blocks(x, window) for x in (q, k, v))
+    first = scaled_dot_product_attention(queries[:, 0], keys[:, 0], values[:, 0], is_causal=True)
+    seen = band(window, window, window, q.device)
+    later, pairs = queries[:, 1:], (_with_previous(keys), _with_previous(values))
+    rest = scaled_dot_product_attention(later.flatten(0, 1), *pairs, attn_mask=seen)
+    mixed = torch.cat([first[:, None], rest.view_as(later)], dim=1)
+    return mixed.transpose(1, 2).flatten(2, 3)[:, :, :length]
+
+
 class SlidingWindow:
-    """Causal attention over the last `window` positions, in blocks of `window` queries.
+    """Causal attention over the last `window` positions.
 
     Args:
         window: how many positions a query sees, itself included.
@@ -85,33 +104,14 @@ class SlidingWindow:
     def __init__(self, window: int) -> None:
         self.window = window
 
-    def __call__(self, q: Tensor, k: Tensor, v: Tensor, *, dropout: float = 0.0) -> Tensor:
-        """Attend in blocks: own block and the one before, under a band mask."""
-        length = q.shape[2]
-        if length <= self.window:
-            return scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True)
-        queries, keys, values = self._blocks(q), self._blocks(k), self._blocks(v)
-        first = scaled_dot_product_attention(queries[:, 0], keys[:, 0], values[:, 0], dropout_p=dropout, is_causal=True)
-        seen = band(self.window, self.window, self.window, q.device)
-        rest = scaled_dot_product_attention(
-            queries[:, 1:].flatten(0, 1),
-            _with_previous(keys),
-            _with_previous(values),
-            attn_mask=seen,
-            dropout_p=dropout,
-        )
-        mixed = torch.cat([first[:, None], rest.view_as(queries[:, 1:])], dim=1)
-        return mixed.transpose(1, 2).flatten(2, 3)[:, :, :length]
-
-    def _blocks(self, x: Tensor) -> Tensor:
-        """`(B, H, T, D)` → `(B, blocks, H, window, D)`; what pads the last block is later than every real query."""
-        batch, n_heads, length, d_head = x.shape
-        padded = pad(x, (0, 0, 0, -length % self.window))
-        return padded.reshape(batch, n_heads, -1, self.window, d_head).transpose(1, 2)
+    def __call__(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Attend over the last positions, by what is fastest on the device."""
+        attention = block_attention if q.device.type == "cpu" else banded
+        return attention(q, k, v, window=self.window)
 
     def new_cache(self, like: Tensor, shape: tuple[int, int, int], capacity: int) -> RingCache:
         """A ring of `window` slots, or fewer where so many will never be filled."""
-        return RingCache(like, shape, min(self.window, capacity), self.window)
+        return RingCache(like, shape, capacity, self.window)
 
 
 @ATTENTION.register("sliding_window")
