@@ -85,6 +85,7 @@ def test_faulty_events(data, expected, repairs):
         (midi("003c40" + NOTE), RejectReason.MALFORMED),  # no status at all
         (midi("8181818100" + NOTE), RejectReason.MALFORMED),
         (midi("ffffff7f903c40" * 9), RejectReason.TICK_OVERFLOW),
+        (midi("00903c40 60bcbc40" * 9), RejectReason.MALFORMED),  # more noise than notes
         (midi(""), RejectReason.NO_NOTES),
         (midi("00903c00"), RejectReason.NO_NOTES),
         (header(0), RejectReason.NO_NOTES),

@@ -13,6 +13,9 @@ from aurl.midi.skim import MAX_TICKS, META, SYSEX, Irregular
 _ESCAPE = 0xF7
 _SYSTEM_COMMON_BYTES = {0xF1: 1, 0xF2: 2, 0xF3: 1}
 _MAX_QUANTITY_BYTES = 4
+_MAX_BAD_BYTES = 8
+_MAX_BAD_SHARE = 0.05
+"""Bytes out of range per event, beyond which a file is noise and not music with a few faults."""
 
 
 def walk(data: bytes, chunks: Sequence[tuple[int, int]]) -> tuple[Events, Counter[str]]:
@@ -24,11 +27,14 @@ def walk(data: bytes, chunks: Sequence[tuple[int, int]]) -> tuple[Events, Counte
     walker = _Walker(data)
     for index, (start, stop) in enumerate(chunks):
         walker.chunk(index, start, stop)
+    bad_bytes = walker.repairs["out_of_range_bytes"]
+    if bad_bytes > max(_MAX_BAD_BYTES, _MAX_BAD_SHARE * len(walker.rows)):
+        raise Rejected(RejectReason.MALFORMED, f"{bad_bytes} bytes out of range in {len(walker.rows)} events")
     columns = np.array(walker.rows, np.int64).reshape(-1, 5)
     chunk, tick = columns[:, 0], columns[:, 1]
     status, first, second = columns[:, 2:].astype(np.uint8).T
     events = Events(chunk, tick, status, first, second, walker.programs, walker.metas, walker.ends)
-    return events, walker.repairs
+    return events, +walker.repairs
 
 
 class _CutOffError(Exception):
