@@ -95,20 +95,27 @@ def body_ids(notes: GridNotes, *, parts: bool) -> NDArray[np.uint16]:
     velocity = row >> VELOCITY_AT & VELOCITY_MASK
 
     # Each event may need several ids, each in its own column; those that it does need are picked out at the end.
-    wanted = [(gap > 0, gap + (TIME_SHIFT.start - 1)), (~row & SAME_LEVEL, velocity + VELOCITY.start), (True, note)]
+    shift = gap + (TIME_SHIFT.start - 1)
+    columns = [(gap > 0, shift), (~row & SAME_LEVEL, velocity + VELOCITY.start), (True, note)]
     if parts:
         part = row >> PART_AT & PART_MASK
-        wanted.insert(1, (_changes(part), part + PART.start))
+        columns.insert(1, (_changes(part), part + PART.start))
     if with_empty:
         is_empty = (row & (ON_PHASE | EMPTY_PHASE)) == EMPTY_PHASE
-        wanted.append((is_empty, note + NOTE_OFF.start))
-    needed = np.empty((len(events), len(wanted)), np.bool_)
+        columns.append((is_empty, note + NOTE_OFF.start))
+    long = np.flatnonzero(gap > MAX_SHIFT_STEPS)
+    full = (gap.take(long) - 1) // MAX_SHIFT_STEPS
+    shift[long] -= full * MAX_SHIFT_STEPS
+
+    needed = np.empty((len(events), len(columns)), np.bool_)
     ids = np.empty(needed.shape, np.uint16)
-    for column, (where, value) in enumerate(wanted):
-        needed[:, column], ids[:, column] = where, value
-    if int(gap.max()) > MAX_SHIFT_STEPS:
-        needed, ids = _with_long_gaps(needed, ids, gap)
-    return ids.reshape(-1).take(np.flatnonzero(needed.reshape(-1)))
+    for index, (where, value) in enumerate(columns):
+        needed[:, index], ids[:, index] = where, value
+    cells = np.flatnonzero(needed.reshape(-1))
+    chosen = ids.reshape(-1).take(cells)
+    if not len(long):
+        return chosen
+    return np.insert(chosen, np.repeat(np.searchsorted(cells, long * len(columns)), full), TIME_SHIFT.stop - 1)
 
 
 def _events(notes: GridNotes, empty: NDArray[np.bool_] | None) -> Ints:
@@ -127,17 +134,6 @@ def _events(notes: GridNotes, empty: NDArray[np.bool_] | None) -> Ints:
     events: Ints = np.concatenate([ons, offs])
     events.sort()
     return events
-
-
-def _with_long_gaps(
-    needed: NDArray[np.bool_], ids: NDArray[np.uint16], gap: Ints
-) -> tuple[NDArray[np.bool_], NDArray[np.uint16]]:
-    """Rows of one full TIME_SHIFT each before the events whose gap takes several."""
-    full = (gap - 1).clip(0) // MAX_SHIFT_STEPS
-    ids[:, 0] -= (full * MAX_SHIFT_STEPS).astype(np.uint16)
-    before = np.repeat(np.arange(len(gap)), full)
-    only_shift = np.arange(needed.shape[1]) == 0
-    return np.insert(needed, before, only_shift, axis=0), np.insert(ids, before, TIME_SHIFT.stop - 1, axis=0)
 
 
 def _differences(values: Ints) -> Ints:
