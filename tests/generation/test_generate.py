@@ -182,9 +182,9 @@ def test_an_interrupt_ends_pieces_whole(runs):
 
 def test_progress_ends_at_its_total(runs):
     reports = []
-    generate(runs["beats"], count=3, seed=0, seconds=20.0, report=reports.append, threads=1)
+    generate(runs["beats"], count=3, seed=0, seconds=200.0, report=reports.append, threads=1)
     assert all(before.done <= after.done for before, after in pairwise(reports))
-    assert (reports[-1].done, reports[-1].total) == (60, 60)
+    assert (reports[-1].done, reports[-1].total) == (600, 600)
     assert len(reports) > 2
 
 
@@ -234,3 +234,13 @@ def test_what_is_missing_is_told(tmp_path):
     run = write_run(tmp_path / "run", CODECS["beats"], steps=())
     with pytest.raises(NotFoundError, match="no checkpoint yet"):
         load_run(run)
+
+
+def test_a_prompt_is_prepared_as_the_data_were(tmp_path):
+    """Late notes are put on the grid of the run's data set, not on that of today's profile."""
+    grid = [{"kind": "quantize", "grid": "1/4"}]
+    run = write_run(tmp_path / "run", CODECS["beats"], preprocess=grid)
+    late = song().map_notes(lambda notes: Notes(notes.onset + 50, notes.duration, notes.pitch, notes.velocity))
+    piece = generate(run, prompt=late, prompt_seconds=5.0, seconds=1.0, seed=0, threads=1)[0]
+    given = CODECS["beats"].encode(song()).ids[: piece.prompt_tokens]
+    np.testing.assert_array_equal(piece.ids[: piece.prompt_tokens], given)

@@ -14,10 +14,10 @@ TINY = ["model.d_model=32", "model.n_layers=2", "model.n_heads=2", "data.seq_len
 NOTHING = {"empty": torch.zeros(1)}
 
 
-def write_run(folder: Path, codec: Codec, *, overrides=(), steps=(100,), best=0, ema=True) -> Path:
+def write_run(folder: Path, codec: Codec, *, overrides=(), steps=(100,), best=0, ema=True, **facts) -> Path:
     """A run with one checkpoint per step, whose weights differ from each other and from their averages."""
     profile = load_profile(["transformer"], [*TINY, *overrides])
-    run = create_run(folder, profile, folder.parent / "dataset", codec=codec.signature())
+    run = create_run(folder, profile, folder.parent / "dataset", codec=codec.signature(), **facts)
     checkpoints = Checkpoints(run.checkpoints, keep_last=10)
     for step in steps:
         torch.manual_seed(step)

@@ -113,7 +113,7 @@ def _checked_seed(seed: int | None, count: int) -> int:
 def _load_prompt(loaded: Loaded, song: Path | Score | None, seconds: float | None) -> Prompt | None:
     if song is None:
         return None
-    return load_prompt(song, loaded.codec, preprocess=loaded.profile.prepare.preprocess, seconds=seconds)
+    return load_prompt(song, loaded.codec, preprocess=loaded.preprocess, seconds=seconds)
 
 
 @contextmanager

@@ -1,8 +1,10 @@
 """From a run folder to a model that can generate, reading nothing that could run."""
 
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -32,6 +34,7 @@ class Loaded:
         model: in evaluation mode, its weights packed for inference.
         codec: of its ids.
         profile: the run's.
+        preprocess: what was done to the pieces of its data set, as profile components.
         run: folder of the run.
         checkpoint: folder of the checkpoint.
         is_average: the weights are the running average (EMA).
@@ -40,6 +43,7 @@ class Loaded:
     model: MusicTransformerVAEGAN
     codec: Codec
     profile: Profile
+    preprocess: Sequence[Mapping[str, Any]]
     run: Path
     checkpoint: Path
     is_average: bool
@@ -76,7 +80,8 @@ def load_run(run: Path, *, checkpoint: str = BEST, ema: bool = True, device: str
     load_weights(model, folder / (EMA_FILE if is_average else MODEL_FILE))
     logger.info("model of %s, %s%s", run.name, folder.name, " (averaged weights)" if is_average else "")
     ready = pack_linears(model.to(torch.device(device)).eval())
-    return Loaded(ready, codec, profile, run, folder, is_average)
+    preprocess = facts.get("preprocess", profile.prepare.preprocess)
+    return Loaded(ready, codec, profile, preprocess, run, folder, is_average)
 
 
 def find_checkpoint(run: Path, name: str = BEST) -> Path:

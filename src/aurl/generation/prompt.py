@@ -1,6 +1,6 @@
 """The head of a song as the beginning of a new piece."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ class Prompt:
 
 
 def load_prompt(
-    song: Path | Score, codec: Codec, *, preprocess: Sequence[dict[str, Any]] = (), seconds: float | None = None
+    song: Path | Score, codec: Codec, *, preprocess: Sequence[Mapping[str, Any]] = (), seconds: float | None = None
 ) -> Prompt:
     """The first `seconds` of a song (all of it where None), as training would have seen it.
 

@@ -45,6 +45,7 @@ def create_checked(folder: Path, profile: Profile, dataset_folder: Path, *, proc
         dataset_folder,
         codec=data.codec.signature(),
         data_generation=data.manifest.generation,
+        preprocess=data.manifest.prepare["preprocess"],
         seed=profile.training.seed,
         profile_hash=profile.hash,
         processes=processes,
