@@ -1,21 +1,16 @@
-"""From a profile's sections to a model."""
+"""From a profile's sections to a model, or to what it would cost."""
 
-from typing import Any, Protocol
+from typing import Protocol
 
+import torch
+
+from aurl.model.report import ModelReport, report
 from aurl.model.vae_gan import MusicTransformerVAEGAN
+from aurl.profile import Profile
+from aurl.profile.sections import Model
+from aurl.tokens.codec import Codec
 
-
-class ModelSection(Protocol):
-    """What is read of a profile's `model` section."""
-
-    d_model: int
-    n_layers: int
-    n_heads: int
-    ff_multiplier: float
-    dropout: float
-    pattern: tuple[str, ...]
-    attention: dict[str, dict[str, Any]]
-    checkpointing: bool
+__all__ = ["ModelReport", "build_model", "describe"]
 
 
 class HasVocabulary(Protocol):
@@ -27,7 +22,7 @@ class HasVocabulary(Protocol):
         ...
 
 
-def build_model(section: ModelSection, codec: HasVocabulary) -> MusicTransformerVAEGAN:
+def build_model(section: Model, codec: HasVocabulary) -> MusicTransformerVAEGAN:
     """The model that a profile's `model` section describes, for the ids of `codec`; weights random."""
     return MusicTransformerVAEGAN(
         codec.vocabulary_size,
@@ -39,4 +34,18 @@ def build_model(section: ModelSection, codec: HasVocabulary) -> MusicTransformer
         pattern=section.pattern,
         attention=section.attention,
         checkpointing=section.checkpointing,
+    )
+
+
+def describe(profile: Profile) -> ModelReport:
+    """What the model of `profile` and a training step with it cost; no memory is taken for weights."""
+    codec = Codec(time_base=profile.tokens.time_base, parts=profile.tokens.parts, header=profile.tokens.header)
+    with torch.device("meta"):
+        model = build_model(profile.model, codec)
+    return report(
+        model,
+        seq_len=profile.data.seq_len,
+        batch_size=profile.data.batch_size,
+        half=profile.training.precision != "fp32",
+        average=profile.training.ema_decay > 0,
     )

@@ -45,4 +45,6 @@ def _first_fault(wanted: dict[str, Tensor], found: dict[str, Tensor]) -> str:
             return f"tensor {name!r} is unknown to this model"
         if wanted[name].shape != found[name].shape:
             return f"tensor {name!r} has shape {tuple(found[name].shape)}, the model needs {tuple(wanted[name].shape)}"
+        if wanted[name].dtype != found[name].dtype:
+            return f"tensor {name!r} has type {found[name].dtype}, the model needs {wanted[name].dtype}"
     return ""

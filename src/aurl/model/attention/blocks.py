@@ -98,7 +98,7 @@ class BlockAttention(torch.autograd.Function):
 def block_attention(q: Tensor, k: Tensor, v: Tensor, *, window: int | None = None) -> Tensor:
     """Causal attention over `(B, H, T, D)`; each position sees `window` positions, or all before it."""
     batch, n_heads, length, d_head = q.shape
-    flat = [x.reshape(batch * n_heads, length, d_head) for x in (q * d_head**-0.5, k, v)]
+    flat = [x.reshape(batch * n_heads, length, d_head).contiguous() for x in (q * d_head**-0.5, k, v)]
     with torch.autocast(q.device.type, enabled=False):
         mixed: Tensor = BlockAttention.apply(*flat, length if window is None else window)  # type: ignore[no-untyped-call]
     return mixed.view(batch, n_heads, length, d_head)

@@ -58,6 +58,10 @@ class Full:
         """Attend over all earlier positions."""
         return attend_all(q, k, v)
 
+    def mean_keys(self, length: int) -> float:
+        """From 1 to `length`."""
+        return (length + 1) / 2
+
     def new_cache(self, like: Tensor, shape: tuple[int, int, int], capacity: int) -> FullCache:
         """Room for `capacity` tokens."""
         return FullCache(like, shape, capacity)

@@ -30,6 +30,10 @@ class AttentionKind(Protocol):
         """Every query looks at its own and earlier positions."""
         ...
 
+    def mean_keys(self, length: int) -> float:
+        """How many keys a query of a sequence of `length` sees, averaged over its queries."""
+        ...
+
     def new_cache(self, like: Tensor, shape: tuple[int, int, int], capacity: int) -> LayerCache:
         """Room for `capacity` tokens of `shape` = (B, H, D), of the type and device of `like`."""
         ...

@@ -109,6 +109,11 @@ class SlidingWindow:
         attention = block_attention if q.device.type == "cpu" else banded
         return attention(q, k, v, window=self.window)
 
+    def mean_keys(self, length: int) -> float:
+        """From 1 to `window`, then no more."""
+        rising = min(length, self.window)
+        return (rising * (rising + 1) / 2 + (length - rising) * self.window) / length
+
     def new_cache(self, like: Tensor, shape: tuple[int, int, int], capacity: int) -> RingCache:
         """A ring of `window` slots, or fewer where so many will never be filled."""
         return RingCache(like, shape, capacity, self.window)
