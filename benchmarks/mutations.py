@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from aurl.midi.read import read_score
 from aurl.midi.reasons import Rejected
@@ -155,7 +156,7 @@ def main() -> int:
     parser.add_argument("--timeout-seconds", type=int, default=20, help="for one file; the process dies of it")
     parser.add_argument("--keep", type=Path, help="folder for damaged files that fail")
     options = parser.parse_args()
-    now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    now = psutil.Process().memory_info().vms
     resource.setrlimit(resource.RLIMIT_AS, (now + options.memory_mb * 2**20,) * 2)
     outcomes = run(
         options.folder,

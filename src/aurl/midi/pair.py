@@ -39,19 +39,36 @@ def pair_notes(key: Ints, tick: Ints, is_on: Mask) -> Pairs:
         tick: absolute.
         is_on: note-on or note-off.
     """
-    order = np.argsort(key, kind="stable")
+    order = np.argsort(_narrow(key), kind="stable")
     ordered_key, on = key[order], is_on[order]
-    if _alternates(ordered_key, on):
+    first = np.diff(ordered_key, prepend=-1) != 0
+    wrong = on == np.where(first, False, np.roll(on, 1))  # on and off take turns, and each key begins with an on
+    wrong[:-1] |= first[1:] & on[:-1]
+    wrong[-1:] |= on[-1:]
+    if not wrong.any():
         return Pairs(order[::2], order[1::2])
-    group = np.cumsum(np.diff(ordered_key, prepend=ordered_key[:1]) != 0)
-    off = _reversed_pairs(group, tick[order], on)
-    left = np.ones(len(order), np.bool_)
-    left[off >= 0], left[off[off >= 0]] = False, False
-    left_at = np.flatnonzero(left)
+    group = np.cumsum(first) - 1
+    faulty = np.zeros(group[-1] + 1, np.bool_)
+    faulty[group[wrong]] = True
+    faulty = faulty[group]
+    plain, rest = order[~faulty], order[faulty]
+    ons, offs, missing = _pair_with_faults(group[faulty], tick[rest], is_on[rest])
+    offs = np.where(offs >= 0, rest[offs], -1)
+    return Pairs(np.concatenate([plain[::2], rest[ons]]), np.concatenate([plain[1::2], offs]), missing)
+
+
+def _pair_with_faults(group: Ints, tick: Ints, on: Mask) -> tuple[Ints, Ints, int]:
+    """(places of the ons, of the off of each or −1, ons that lack an off); in order of group and file."""
+    off = np.full(len(on), -1)
+    left = _reversed_pairs(group, tick, on, off)
     found, missing = _first_on_first_off(group[left], on[left])
-    off[left_at[on[left]]] = np.where(found >= 0, left_at[found], -1)
-    off = off[on]
-    return Pairs(order[on], np.where(off >= 0, order[off], -1), missing)
+    off[left[on[left]]] = np.where(found >= 0, left[found], -1)
+    return np.flatnonzero(on), off[on], missing
+
+
+def _narrow(key: Ints) -> NDArray[np.generic]:
+    """The same keys in 16 bits if they fit, for which numpy's stable sort is linear."""
+    return key.astype(np.uint16) if len(key) and key.max() < 2**16 else key
 
 
 def next_of_key(at: Ints, key: Ints, end_at: Ints, end_key: Ints) -> Ints:
@@ -65,40 +82,36 @@ def next_of_key(at: Ints, key: Ints, end_at: Ints, end_key: Ints) -> Ints:
     return np.where((place < len(order)) & (end_key[found] == key), end_at[found], -1)
 
 
-def _alternates(key: Ints, on: Mask) -> bool:
-    """Each on is followed by an off of the same key: what nearly every file does."""
-    return bool(len(on) % 2 == 0 and on[::2].all() and not on[1::2].any() and np.array_equal(key[::2], key[1::2]))
+def _reversed_pairs(group: Ints, tick: Ints, on: Mask, off: Ints) -> Ints:
+    """Write into `off` the places of offs that stand just before their ons; returns the places that are left.
 
-
-def _reversed_pairs(group: Ints, tick: Ints, on: Mask) -> Ints:
-    """For each on the off just before it that is its own, −1 for all else.
-
-    The off finds nothing to end, stands at the tick of the on, and no other off follows the on.
+    Such an off finds nothing to end, stands at the tick of the on, and no other off follows the on.
     """
-    off = np.full(len(on), -1)
     left = np.arange(len(on))
     for _ in range(_MAX_REVERSED_AT_ONE_TICK):
-        same_group = np.append(group[left[1:]] == group[left[:-1]], False)
-        is_on = on[left]
-        unended = is_on & ~(np.append(~is_on[1:], False) & same_group)
-        beside = same_group[:-1] & (tick[left[1:]] == tick[left[:-1]])
-        hits = np.flatnonzero(_unmatched(group[left], is_on)[:-1] & unended[1:] & beside)
+        is_on, same_group = on[left], group[left[1:]] == group[left[:-1]]
+        ended = np.append(~is_on[1:] & same_group, False)
+        beside = same_group & (tick[left[1:]] == tick[left[:-1]])
+        hits = np.flatnonzero(_unmatched(group[left], is_on)[:-1] & is_on[1:] & ~ended[1:] & beside)
         if not len(hits):
             break
         off[left[hits + 1]] = left[hits]
         left = np.delete(left, np.concatenate([hits, hits + 1]))
-    return off
+    return left
 
 
 def _unmatched(group: Ints, on: Mask) -> Mask:
     """Where an off finds nothing to end: the number of offs reaches a new lead over the number of ons."""
-    lead = np.cumsum(np.where(on, 1, -1))
-    starts = np.searchsorted(group, group)
-    lead -= np.concatenate([[0], lead])[starts]
-    apart = (len(group) + 1) * group
+    step = np.where(on, 1, -1)
+    lead = np.cumsum(step)
+    first = np.diff(group, prepend=-1) != 0
+    group_starts = np.flatnonzero(first)
+    sizes = np.diff(group_starts, append=len(on))
+    lead -= np.repeat((lead - step)[group_starts], sizes)
+    apart = (len(on) + 1) * np.repeat(np.arange(len(sizes)), sizes)  # so that a minimum of one group ends with it
     lowest = np.minimum(np.minimum.accumulate(lead - apart) + apart, 0)
     before = np.concatenate([[0], lowest[:-1]])
-    before[starts == np.arange(len(group))] = 0
+    before[group_starts] = 0
     return lowest < before
 
 

@@ -74,7 +74,8 @@ def has_faulty_notes(notes: Notes, part: Parts) -> bool:
     if notes.duration.min(initial=1) < 1:
         return True
     order, same = _by_pitch(notes, part)
-    return bool(np.any(same & (notes.offset[order][:-1] > notes.onset[order][1:])))
+    onset = notes.onset[order]
+    return bool(np.any(same & (onset[:-1] + notes.duration[order[:-1]] > onset[1:])))
 
 
 def lengthen_empty_notes(notes: Notes) -> tuple[Notes, int]:
