@@ -1,11 +1,16 @@
 """The command line as a user has it: a home of its own, nothing configured."""
 
+import logging
 import os
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tests.support.command_line import TINY
+from tests.support.midi_files import write_tunes
 
 SOURCE = Path(__file__).parents[2] / "src"
 
@@ -38,3 +43,45 @@ def aurl(environment):
         )
 
     return run
+
+
+@pytest.fixture
+def invoke(environment, capsys):
+    """Run a command in this process, which has torch already: (exit code, stdout, stderr)."""
+    from aurl.cli.app import run
+
+    handlers, terminated = logging.getLogger().handlers, signal.getsignal(signal.SIGTERM)
+
+    def invoke(*args):
+        with pytest.raises(SystemExit) as caught:
+            run([str(arg) for arg in args])
+        said = capsys.readouterr()
+        return caught.value.code, said.out, said.err
+
+    yield invoke
+    signal.signal(signal.SIGTERM, terminated)
+    logging.captureWarnings(capture=False)
+    logging.getLogger().handlers = handlers
+    logging.getLogger("aurl").setLevel(logging.NOTSET)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """A home with the data set `songs` and the run `first` of a tiny model; nobody writes to it."""
+    folder = tmp_path_factory.mktemp("trained")
+    write_tunes(folder / "songs", 24)
+    (folder / "user").mkdir()
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("AURL_")}
+    variables |= {"AURL_HOME": str(folder / "home"), "HOME": str(folder / "user")}
+    variables |= {"PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"}
+    for args in (["prepare", str(folder / "songs")], ["train", "--name", "first", *TINY, "--max-steps", "6"]):
+        command = [sys.executable, "-m", "aurl", *args, "--quiet"]
+        subprocess.run(command, env=variables, check=True, capture_output=True, timeout=300)
+    return folder / "home"
+
+
+@pytest.fixture
+def home(trained, environment, tmp_path):
+    """A copy of the trained home, as the home of this test."""
+    shutil.copytree(trained, tmp_path / "home")
+    return tmp_path / "home"

@@ -1,0 +1,163 @@
+"""`aurl generate`: where pieces go and what is refused."""
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import mido
+import pytest
+
+from aurl.cli.pieces import plan_targets
+from aurl.errors import ExitCode, UsageError
+
+SHORT = ("--seconds", 1, "--threads", 1, "--run", "first")
+
+
+def seconds(data):
+    return mido.MidiFile(file=io.BytesIO(data)).length
+
+
+def test_three_lines_end_in_a_midi_file_and_a_picture(invoke, home, tmp_path):
+    code, out, err = invoke("generate", "--temperature", 0.9, "-o", "out.mid", "--seconds", 2, "--picture", "roll.png")
+    assert code == 0, err
+    assert "run: first, the latest" in err
+    assert "out.mid" in out
+    assert 0 < seconds((tmp_path / "work" / "out.mid").read_bytes()) <= 2.5
+    assert (tmp_path / "work" / "roll.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_same_seed_same_bytes_and_the_seed_is_told(invoke, home):
+    code, out, _ = invoke("generate", *SHORT, "-o", "a.mid", "--json")
+    [piece] = json.loads(out)["pieces"]
+    assert (code, piece["path"]) == (0, "a.mid")
+    invoke("generate", *SHORT, "-o", "b.mid", "--seed", piece["seed"])
+    invoke("generate", *SHORT, "-o", "c.mid", "--seed", piece["seed"] + 1)
+    first, same, other = (Path(name).read_bytes() for name in ("a.mid", "b.mid", "c.mid"))
+    assert first == same != other
+
+
+def test_several_pieces_are_numbered_and_each_has_its_seed(invoke, home):
+    code, out, _ = invoke(
+        "generate", *SHORT, "-n", 2, "-o", "new/take.mid", "--picture", "new/roll.png", "--seed", 5, "--json"
+    )
+    assert code == 0
+    assert [piece["seed"] for piece in json.loads(out)["pieces"]] == [5, 6]
+    assert sorted(path.name for path in Path("new").iterdir()) == [
+        "roll-1.png",
+        "roll-2.png",
+        "take-1.mid",
+        "take-2.mid",
+    ]
+
+
+def test_without_a_name_the_seed_is_the_name(invoke, home):
+    code, out, _ = invoke("generate", *SHORT, "--seed", 77)
+    assert code == 0
+    assert [path.name for path in Path().iterdir()] == ["aurl-77.mid"]
+    assert "aurl-77.mid" in out
+
+
+@pytest.mark.parametrize("existing", ["out-2.mid", "roll-1.png"])
+def test_nothing_is_overwritten_without_force(invoke, home, existing):
+    Path(existing).write_text("mine")
+    args = ("generate", *SHORT, "-n", 2, "-o", "out.mid", "--picture", "roll.png")
+    code, _, err = invoke(*args)
+    assert code == ExitCode.USAGE
+    assert existing in err
+    assert "--force" in err
+    assert Path(existing).read_text() == "mine"
+    assert [path.name for path in Path().iterdir()] == [existing]
+    assert invoke(*args, "--force")[0] == 0
+    assert Path(existing).read_bytes() != b"mine"
+
+
+def test_prompt_is_continued(invoke, home, trained):
+    song = next((trained.parent / "songs").rglob("*.mid"))
+    code, _, err = invoke("generate", *SHORT, "--prompt", song, "--prompt-seconds", 3, "-o", "on.mid")
+    assert code == 0, err
+    assert 3 <= seconds(Path("on.mid").read_bytes()) <= 4.5
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        (("--run", "frist"), ExitCode.NOT_FOUND, "did you mean first?"),
+        (("--checkpoint", "step-9"), ExitCode.NOT_FOUND, "step-9"),
+        (("--prompt", "no.mid"), ExitCode.NOT_FOUND, "no.mid"),
+        (("--prompt-seconds", "3"), ExitCode.USAGE, "--prompt"),
+        (("-o", "out.wav"), ExitCode.USAGE, "-o out.mid"),
+        (("--picture", "roll.jpg"), ExitCode.USAGE, "PNG"),
+        (("--temperature", "-1"), ExitCode.USAGE, "temperature"),
+        (("--top-p", "2"), ExitCode.USAGE, "top_p"),
+        (("--seconds", "3", "--bars", "2"), ExitCode.USAGE, "one of them"),
+        (("-o", "-", "-n", "2"), ExitCode.USAGE, "stdout"),
+        (("-o", "-", "--json"), ExitCode.USAGE, "stdout"),
+    ],
+)
+def test_what_cannot_work_is_refused_and_nothing_written(invoke, home, args, code, said):
+    result, _, err = invoke("generate", *args)
+    assert result == code
+    assert said in err
+    assert not list(Path().iterdir())
+
+
+def test_damaged_checkpoint_is_never_loaded(invoke, home):
+    for weights in home.glob("runs/first/checkpoints/*/*.safetensors"):
+        content = bytearray(weights.read_bytes())
+        content[-1] ^= 1
+        weights.write_bytes(bytes(content))
+    code, _, err = invoke("generate", "-o", "out.mid")
+    assert code == ExitCode.DAMAGED
+    assert "safetensors" in err
+
+
+def test_run_may_be_anywhere(invoke, home):
+    shutil.move(home / "runs" / "first", "elsewhere")
+    assert invoke("generate", "--run", "./elsewhere", "--seconds", 1, "-o", "out.mid")[0] == 0
+
+
+def test_midi_goes_through_stdin_and_stdout(home, trained):
+    song = next((trained.parent / "songs").rglob("*.mid"))
+    command = [
+        sys.executable,
+        "-m",
+        "aurl",
+        "generate",
+        *map(str, SHORT),
+        "-o",
+        "-",
+        "--prompt",
+        "-",
+        "--prompt-seconds",
+        "2",
+    ]
+    result = subprocess.run(command, input=song.read_bytes(), capture_output=True, check=True)
+    assert result.stdout.startswith(b"MThd")
+    assert 2 <= seconds(result.stdout) <= 3.5
+    assert b"MThd" not in result.stderr
+
+
+class TestTargets:
+    def names(self, out, picture=None, count=1):
+        targets = list(plan_targets(out, picture and Path(picture), count=count, seed=10))
+        return [(str(target.midi), str(target.picture)) for target in targets]
+
+    def test_many_numbers_have_equal_width_so_that_they_sort(self):
+        midi = [name for name, _ in self.names("a/take.mid", count=12)]
+        assert midi == sorted(midi)
+        assert (midi[0], midi[11]) == ("a/take-01.mid", "a/take-12.mid")
+
+    def test_folder_that_is_there_or_ends_like_one(self, tmp_path):
+        assert self.names(str(tmp_path)) == [(str(tmp_path / "aurl-10.mid"), "None")]
+        assert self.names("new/", "p.png") == [("new/aurl-10.mid", "p.png")]
+
+    def test_stdout_has_no_file_but_may_have_a_picture(self):
+        assert self.names("-", "p.png") == [("None", "p.png")]
+
+    @pytest.mark.parametrize("out", ["out", "out.wav", "out.mid.txt"])
+    def test_other_suffixes_are_refused(self, out):
+        with pytest.raises(UsageError):
+            self.names(out)

@@ -1,0 +1,127 @@
+"""`aurl prepare`, from files to the exit code."""
+
+import json
+
+import pytest
+from tests.support.midi_files import write_file, write_tunes
+
+from aurl.cli.prepare import default_name
+from aurl.errors import ExitCode
+
+
+def test_a_folder_becomes_a_data_set_of_its_name_and_the_latest(aurl, tmp_path):
+    write_tunes(tmp_path / "songs", 8)
+    result = aurl("prepare", tmp_path / "songs")
+    assert result.returncode == 0, result.stderr
+    assert "8 of 8 files prepared" in result.stdout
+    assert "next: aurl train" in result.stderr
+    assert (tmp_path / "home" / "datasets" / "songs" / "manifest.json").is_file()
+    assert (tmp_path / "home" / "datasets" / ".latest").read_text() == "songs\n"
+
+
+def test_json_is_one_object_and_quiet_is_quiet(aurl, tmp_path):
+    write_tunes(tmp_path / "songs", 8)
+    result = aurl("prepare", tmp_path / "songs", "--json", "--quiet", "--name", "mine")
+    told = json.loads(result.stdout)
+    assert result.stderr == ""
+    assert told["schema"] == "aurl.prepare/1"
+    assert (told["files"], told["prepared"], told["rejected"]) == (8, 8, 0)
+    assert told["folder"] == str(tmp_path / "home" / "datasets" / "mine")
+
+
+@pytest.mark.parametrize(("flags", "code"), [((), ExitCode.SOME_REJECTED), (("--strict",), ExitCode.FAILURE)])
+def test_rejected_files_are_named_and_decide_the_code(aurl, tmp_path, flags, code):
+    write_tunes(tmp_path / "songs", 4)
+    write_file(tmp_path / "songs" / "bad\x1b[31m.mid", b"no midi at all, but long enough to look like something")
+    result = aurl("prepare", tmp_path / "songs", *flags)
+    assert result.returncode == code
+    assert "4 of 5 files prepared, 1 rejected" in result.stdout
+    assert "not_midi" in result.stdout
+    assert "bad" in result.stdout
+    assert "\x1b" not in result.stdout + result.stderr
+    assert aurl("train", "--data", "none").returncode == ExitCode.NOT_FOUND
+
+
+def test_nothing_usable_is_a_failure_and_no_latest_data_set(aurl, tmp_path):
+    (tmp_path / "songs").mkdir()
+    write_file(tmp_path / "songs" / "bad.mid", b"nothing of the kind, whatever it may be called")
+    result = aurl("prepare", tmp_path / "songs")
+    assert result.returncode == ExitCode.FAILURE
+    assert "no file could be prepared" in result.stderr
+    assert not (tmp_path / "home" / "datasets" / ".latest").exists()
+
+
+def test_missing_folder_is_not_found(aurl):
+    assert aurl("prepare", "nowhere").returncode == ExitCode.NOT_FOUND
+
+
+def test_dry_run_writes_nothing(aurl, tmp_path):
+    write_tunes(tmp_path / "songs", 4)
+    result = aurl("prepare", tmp_path / "songs", "--dry-run")
+    assert result.returncode == 0
+    assert "4 files" in result.stdout
+    assert not (tmp_path / "home").exists()
+
+
+def test_second_run_says_that_nothing_has_changed(aurl, tmp_path):
+    write_tunes(tmp_path / "songs", 4)
+    aurl("prepare", tmp_path / "songs")
+    assert "nothing has changed" in aurl("prepare", tmp_path / "songs").stdout
+
+
+def test_other_files_do_not_silently_replace_a_data_set(aurl, tmp_path):
+    write_tunes(tmp_path / "a" / "songs", 4)
+    write_tunes(tmp_path / "b" / "songs", 4, first=50)
+    aurl("prepare", tmp_path / "a" / "songs")
+    refused = aurl("prepare", tmp_path / "b" / "songs")
+    assert refused.returncode == ExitCode.USAGE
+    assert str(tmp_path / "a" / "songs") in refused.stderr
+    assert "--force" in refused.stderr
+    both = json.loads(aurl("prepare", tmp_path / "a" / "songs", tmp_path / "b" / "songs", "--json").stdout)
+    assert both["prepared"] == 8
+    replaced = json.loads(aurl("prepare", tmp_path / "b" / "songs", "--json", "--force").stdout)
+    assert replaced["prepared"] == 4
+
+
+def test_profile_faults_are_found_before_anything_is_read(aurl, tmp_path):
+    write_tunes(tmp_path / "songs", 2)
+    result = aurl("prepare", tmp_path / "songs", "--set", 'prepare.preprocess=[{kind="quantise"}]')
+    assert result.returncode == ExitCode.USAGE
+    assert "did you mean quantize?" in result.stderr
+    assert not (tmp_path / "home").exists()
+
+
+def test_torch_is_not_imported(aurl, tmp_path):
+    write_tunes(tmp_path / "songs", 2)
+    result = aurl("prepare", tmp_path / "songs", "--dry-run", python=["-X", "importtime"])
+    imported = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
+    assert "aurl.data.prepare" in imported
+    assert "torch" not in imported
+
+
+class TestDefaultName:
+    @pytest.fixture(autouse=True)
+    def songs(self, tmp_path, monkeypatch):
+        write_tunes(tmp_path / "songs", 1, subfolders=1)
+        monkeypatch.chdir(tmp_path / "songs")
+
+    @pytest.mark.parametrize(
+        ("path", "name"),
+        [
+            (".", "songs"),
+            ("../songs", "songs"),
+            ("part-0", "part-0"),
+            ("part-0/", "part-0"),
+            ("part-0/tune-000.mid", "part-0"),
+            ("part-0/*.mid", "part-0"),
+            ("**/*.mid", "songs"),
+            ("/", "midi"),
+        ],
+    )
+    def test_is_that_of_the_first_folder(self, path, name):
+        assert default_name([path, "elsewhere"]) == name
+
+    def test_is_a_legal_name_whatever_the_folder_is_called(self, tmp_path):
+        for folder, name in ((".hidden", "hidden"), ("a:b", "a_b"), ("x" * 200, "x" * 100)):
+            (tmp_path / folder).mkdir()
+            assert default_name([str(tmp_path / folder)]) == name

@@ -1,0 +1,135 @@
+"""`aurl train` and `aurl resume`."""
+
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+from tests.support.command_line import TINY
+
+from aurl.errors import ExitCode
+from aurl.profile import read_resolved
+
+
+def losses(run):
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return {line["step"]: line["train/loss"] for line in lines if "train/loss" in line}
+
+
+def test_latest_data_set_is_taken_and_said_and_the_run_becomes_the_latest(invoke, home):
+    code, out, err = invoke("train", *TINY, "--max-steps", 2, "--name", "second", "--threads", 1, "--json")
+    assert code == 0, err
+    told = json.loads(out)
+    assert told["schema"] == "aurl.train/1"
+    assert (told["step"], told["status"], told["run_folder"]) == (2, "finished", str(home / "runs" / "second"))
+    assert "data set: songs, the latest" in err
+    assert "run: second" in err
+    assert (home / "runs" / ".latest").read_text() == "second\n"
+
+
+def test_device_decides_the_size_and_says_so(invoke, home):
+    few = (
+        "--max-steps",
+        1,
+        "--set",
+        "data.seq_len=32",
+        "--set",
+        "data.batch_size=2",
+        "--set",
+        "training.sample_every=0",
+    )
+    code, _, err = invoke("train", *few, "--device", "cpu", "--name", "sized", "--threads", 1)
+    assert code == 0, err
+    assert "size: small, which suits this device (cpu)" in err
+    assert read_resolved(home / "runs" / "sized" / "profile.toml").model.d_model == 256
+
+
+def test_what_the_data_set_has_settled_is_kept_in_the_run_and_said(invoke, home):
+    args = ("--max-steps", 1, "--name", "told", "--set", "tokens.parts=false", "--threads", 1)
+    code, _, err = invoke("train", *TINY, *args)
+    assert code == 0, err
+    assert "tokens.parts = True: the data set was prepared so" in err
+    assert read_resolved(home / "runs" / "told" / "profile.toml").tokens.parts is True
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        (("--name", "first"), ExitCode.USAGE, "aurl resume first"),
+        (("--name", "../x"), ExitCode.USAGE, "cannot be a name"),
+        (("--data", "song"), ExitCode.NOT_FOUND, "did you mean songs?"),
+        (("--device", "tpu"), ExitCode.USAGE, "there is: cpu"),
+        (("--set", "model.n_heads=7"), ExitCode.USAGE, "n_heads"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_is_made(invoke, home, args, code, said):
+    result, out, err = invoke("train", *TINY, "--max-steps", 1, *args)
+    assert (result, out) == (code, "")
+    assert said in err
+    assert [path.name for path in (home / "runs").iterdir() if path.is_dir()] == ["first"]
+    assert invoke("resume", "first")[0] == 0
+
+
+def test_resume_goes_on_by_name_and_without_one_takes_the_latest_unfinished(invoke, home):
+    code, out, _ = invoke("resume", "first", "--max-steps", 8, "--json")
+    assert code == 0
+    assert json.loads(out)["step"] == 8
+    code, _, err = invoke("resume")
+    assert code == ExitCode.NOT_FOUND
+    assert "no unfinished run" in err
+    assert "aurl train" in err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_run_goes_on_as_if_it_had_not_been(aurl, home, number, code):
+    rarely = ("--set", "training.eval_every=15", "--set", "training.checkpoint_every=15")
+    args = [*TINY, *rarely, "--set", "training.log_every=1", "--threads", "1", "--max-steps", "30"]
+    assert aurl("train", *args, "--name", "whole").returncode == 0
+    command = [sys.executable, "-m", "aurl", "train", *args, "--name", "cut"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    metrics = home / "runs" / "cut" / "metrics.jsonl"
+    while not (metrics.is_file() and metrics.read_text().count("\n") > 4):
+        assert process.poll() is None
+    process.send_signal(number)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == code
+    assert "aurl resume cut" in err
+    resumed = aurl("resume", "--json")
+    assert resumed.returncode == 0, resumed.stderr
+    assert "run: cut, the latest unfinished one" in resumed.stderr
+    assert json.loads(resumed.stdout)["step"] == 30
+    assert losses(home / "runs" / "cut") == losses(home / "runs" / "whole")
+
+
+@pytest.mark.slow
+def test_damaged_checkpoint_is_said_aloud_and_the_one_before_is_used(aurl, home):
+    newest = max((home / "runs" / "first" / "checkpoints").glob("step-*"))
+    weights = newest / "model.safetensors"
+    damaged = bytearray(weights.read_bytes())
+    damaged[-1] ^= 1
+    weights.write_bytes(bytes(damaged))
+    result = aurl("resume", "first", "--max-steps", 8, "--quiet")
+    assert result.returncode == 0, result.stderr
+    assert newest.name in result.stderr
+    for folder in (home / "runs" / "first" / "checkpoints").glob("step-*"):
+        (folder / "model.safetensors").write_bytes(b"\0")
+    assert aurl("resume", "first", "--max-steps", 9).returncode == ExitCode.DAMAGED
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["--processes", "accelerate launch"])
+def test_two_processes_speak_with_one_voice(aurl, home, how):
+    args = ["train", *TINY, "--max-steps", "4", "--name", "two", "--threads", "1", "--json", "--device", "cpu"]
+    if how == "--processes":
+        result = aurl(*args, "--processes", 2)
+    else:
+        launcher = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
+        command = [*launcher, "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "-m", "aurl"]
+        result = subprocess.run([*command, *args], capture_output=True, text=True, timeout=300, check=False)
+    assert result.returncode == 0, result.stderr
+    told = json.loads(result.stdout)
+    assert (told["step"], told["run_folder"]) == (4, str(home / "runs" / "two"))
+    assert result.stderr.count("data set: songs, the latest") == 1
+    assert sorted(path.name for path in (home / "runs").iterdir() if path.is_dir()) == ["first", "two"]
