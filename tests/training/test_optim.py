@@ -53,7 +53,7 @@ def test_state_comes_back_bit_by_bit():
 def test_state_of_another_model_is_refused():
     network = model()
     optimizer = build(network)
-    with pytest.raises(DamagedError, match="0.weight"):
+    with pytest.raises(DamagedError, match=r"0\.weight"):
         load_optimizer_tensors(optimizer, network, {"exp_avg:0.weight": torch.zeros(9, 9)})
     with pytest.raises(DamagedError, match="nowhere"):
         load_optimizer_tensors(optimizer, network, {"exp_avg:nowhere": torch.zeros(4, 3)})
