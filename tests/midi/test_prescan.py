@@ -30,6 +30,7 @@ def test_a_plain_file_is_left_as_it_is():
         (b"", RejectReason.EMPTY),
         (b"not a MIDI file", RejectReason.NOT_MIDI),
         (b"MThd\x00\x00", RejectReason.TRUNCATED),
+        (header(2), RejectReason.TRUNCATED),
         (midi(NOTE, kind=2), RejectReason.FORMAT_2),
         (midi(NOTE, kind=7), RejectReason.UNKNOWN_FORMAT),
         (midi(NOTE, division=0xE728), RejectReason.SMPTE),

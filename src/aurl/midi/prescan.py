@@ -63,6 +63,8 @@ def prescan(data: bytes, *, max_bytes: int = MAX_BYTES) -> Prescan:
     found = _chunks(data, first_chunk, repairs)
     if len(found) > MAX_TRACKS:
         raise Rejected(RejectReason.TOO_MANY_TRACKS, f"{len(found)} tracks, more than {MAX_TRACKS}")
+    if declared_tracks and not found:
+        raise Rejected(RejectReason.TRUNCATED, f"none of its {declared_tracks} tracks is there")
     if len(found) < declared_tracks:
         repairs["missing_tracks"] += declared_tracks - len(found)
     if kind == 0 and len(found) > 1:
