@@ -1,11 +1,19 @@
 """`aurl profile list|show|new|check`."""
 
 import json
+import subprocess
 
+import pytest
 import tomli
 
 from aurl.errors import ExitCode
-from aurl.profile import load_profile
+from aurl.profile import SIZES, load_profile
+
+
+@pytest.fixture
+def aurl(invoke):
+    """The command in this process, which has torch already."""
+    return lambda *args: subprocess.CompletedProcess(args, *invoke(*args))
 
 
 def test_list_has_the_packaged_profiles_and_the_users_own(aurl, tmp_path):
@@ -78,3 +86,38 @@ def test_new_to_stdout(aurl, tmp_path):
 
 def test_new_refuses_names_that_leave_the_folder(aurl):
     assert aurl("profile", "new", "../evil").returncode == ExitCode.USAGE
+
+
+def test_check_counts_parameters_and_memory_of_every_size(invoke):
+    sizes = {}
+    for size in SIZES:
+        code, out, err = invoke("profile", "check", "-p", size, "--json")
+        assert (code, err) == (0, "")
+        sizes[size] = json.loads(out)
+        assert sum(sizes[size]["parameters"].values()) == sizes[size]["total_parameters"]
+    millions = [sizes[size]["total_parameters"] / 1e6 for size in SIZES]
+    for found, told in zip(millions, (0.2, 5, 25, 100), strict=True):
+        assert told / 1.3 < found < told * 1.3
+    assert [sizes[size]["training_bytes"] for size in SIZES] == sorted(sizes[size]["training_bytes"] for size in SIZES)
+
+
+def test_check_takes_the_ids_of_a_data_set(invoke, home):
+    fewest = ("profile", "check", "-p", "tiny", "--set", "tokens.parts=false", "--set", "tokens.header=[]", "--json")
+    few = json.loads(invoke(*fewest)[1])
+    code, out, err = invoke(*fewest, "--data", "songs")
+    assert code == 0
+    assert "tokens.parts = True: the data set was prepared so" in err
+    assert json.loads(out)["parameters"]["embedding"] > few["parameters"]["embedding"]
+
+
+def test_check_says_which_size_the_device_chose(invoke):
+    code, out, err = invoke("profile", "check")
+    assert code == 0
+    assert "parameters" in out
+    assert "size: " in err
+
+
+def test_check_finds_faults_of_components(invoke):
+    code, out, err = invoke("profile", "check", "--set", "model.attention.sliding_window.windw=3")
+    assert (code, out) == (ExitCode.USAGE, "")
+    assert "did you mean model.attention.sliding_window.window?" in err

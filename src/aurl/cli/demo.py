@@ -76,7 +76,9 @@ def _verdict(result: "DemoResult") -> str:
         return "the model was never validated: too few pieces or steps"
     chance = result.baseline.nats_per_note
     relation = "better than" if result.beats_baseline else "NOT better than"
-    return f"{best:.2f} nats per note on unheard chorales, {relation} a {result.baseline_order}-gram model's {chance:.2f}"
+    return (
+        f"{best:.2f} nats per note on unheard chorales, {relation} a {result.baseline_order}-gram model's {chance:.2f}"
+    )
 
 
 def _next_steps(result: "DemoResult") -> str:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aurl.cli.options import DataName, Force, Overrides, Profiles
-from aurl.cli.output import Output, table
+from aurl.cli.options import Force, Overrides, Profiles, complete_datasets
+from aurl.cli.output import Output, plain, table
 from aurl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -69,12 +69,34 @@ def new(
     output.result("profile.new", {"path": path}, str(path))
 
 
-def check(output: Output, profile: Profiles = None, overrides: Overrides = None, data: DataName = None) -> None:
+def check(
+    output: Output,
+    profile: Profiles = None,
+    overrides: Overrides = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            "-d",
+            metavar="NAME|FOLDER",
+            help="For the ids of this data set; for those that the profile describes by default.",
+            autocompletion=complete_datasets,
+        ),
+    ] = None,
+) -> None:
     """Build what the profiles describe without taking memory, and tell how large it is."""
+    from aurl.cli.dataset import as_prepared
+    from aurl.home import Home
     from aurl.model.build import describe
 
-    report = describe(_load(profile, overrides))
-    output.result("profile.check", report, str(report))
+    resolved = _load(profile, overrides)
+    if resolved.default_size:
+        output.note(f"size: {resolved.default_size}, which suits this device; --profile chooses another")
+    if data is not None:
+        resolved = as_prepared(output, resolved, Home.locate().dataset(data))
+    report = describe(resolved)
+    totals = {"total_parameters": report.total_parameters, "training_bytes": report.training_bytes}
+    output.result("profile.check", plain(report) | totals, str(report))
 
 
 COMMANDS = (list_, show, new, check)

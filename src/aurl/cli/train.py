@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aurl.cli.bars import duration
+from aurl.cli.dataset import as_prepared, find_dataset
 from aurl.cli.options import DataName, Device, MaxMinutes, MaxSteps, Overrides, ProcessCount, Profiles, Threads
 from aurl.cli.output import Output, table
 from aurl.cli.signals import exit_code, listening
@@ -13,7 +14,6 @@ from aurl.errors import ExitCode
 
 if TYPE_CHECKING:
     from aurl.home import Home
-    from aurl.profile import Profile
     from aurl.training.result import FitResult
 
 
@@ -37,9 +37,7 @@ def train(
     from aurl.profile import load_profile
 
     home = Home.locate()
-    dataset = home.dataset(data)
-    if data is None:
-        output.note(f"data set: {dataset.name}, the latest")
+    dataset = find_dataset(output, home, data)
     if name is not None:
         home.new_run(name)
     device = check_device(device)
@@ -51,7 +49,7 @@ def train(
 
     with output.progress() as report, listening(output.note) as interrupts:
         result = fit(
-            _as_prepared(output, resolved, dataset),
+            as_prepared(output, resolved, dataset),
             dataset,
             lambda: _new_run(output, home, name),
             processes=processes or 1,
@@ -68,20 +66,6 @@ def _new_run(output: Output, home: "Home", name: str | None) -> Path:
     home.mark_latest(folder)
     output.note(f"run: {folder.name} in {folder}")
     return folder
-
-
-def _as_prepared(output: Output, profile: "Profile", dataset: Path) -> "Profile":
-    """The profile with the sections that the data set has settled already."""
-    from aurl.data.manifest import read_manifest
-    from aurl.profile import Prepare, Tokens
-
-    manifest = read_manifest(dataset)
-    settled = {"prepare": Prepare.model_validate(manifest.prepare), "tokens": Tokens.model_validate(manifest.tokens)}
-    changed = profile.model_copy(update=settled)
-    before, after = profile.values(), changed.values()
-    for key in (key for key in after if key.startswith("tokens.") and after[key] != before[key]):
-        output.note(f"{key} = {after[key]}: the data set was prepared so")
-    return changed
 
 
 def show_result(output: Output, command: str, result: "FitResult") -> ExitCode | None:
