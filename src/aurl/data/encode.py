@@ -6,7 +6,6 @@ import logging
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +14,7 @@ from aurl.data.shards import SUFFIX, Ids, write_shard
 from aurl.data.worker import NO_FILE, Fault, Mark
 from aurl.midi.read import read_score
 from aurl.midi.reasons import Rejected, RejectReason
-from aurl.preprocess import PREPROCESS, PreprocessStep
+from aurl.preprocess import PREPROCESS
 from aurl.tokens.codec import Codec
 
 SCHEMA_VERSION = 1
@@ -87,10 +86,21 @@ class Written:
     transient: tuple[Record, ...]
 
 
-@lru_cache(maxsize=1)
-def _pipeline(recipe: Recipe) -> tuple[tuple[PreprocessStep, ...], Codec]:
-    steps = tuple(PREPROCESS.from_component(component) for component in json.loads(recipe.preprocess))
-    return steps, Codec.from_signature(json.loads(recipe.codec))
+class Pipeline:
+    """A recipe, ready to be used.
+
+    Args:
+        recipe: what to do.
+
+    Attributes:
+        steps: preprocessing, in order.
+        codec: from score to ids.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.steps = tuple(PREPROCESS.from_component(component) for component in json.loads(recipe.preprocess))
+        self.codec = Codec.from_signature(json.loads(recipe.codec))
 
 
 def encode_shard(task: ShardTask, faults: Mapping[int, Fault], mark: Mark) -> Written:
@@ -98,13 +108,14 @@ def encode_shard(task: ShardTask, faults: Mapping[int, Fault], mark: Mark) -> Wr
     pieces: list[tuple[Ids, Record]] = []
     rejected: list[Record] = []
     transient: list[Record] = []
+    pipeline = Pipeline(task.recipe)
     for index, wanted in enumerate(task.sources):
         if fault := faults.get(index):
             rejected.append(rejection(wanted, Rejected(fault.reason, fault.text)))
             continue
         mark(index)
         try:
-            pieces.append(encode_file(wanted, task.recipe))
+            pieces.append(encode_file(wanted, pipeline))
         except Rejected as error:
             (transient if error.reason is RejectReason.UNREADABLE else rejected).append(rejection(wanted, error))
     mark(NO_FILE)
@@ -112,16 +123,16 @@ def encode_shard(task: ShardTask, faults: Mapping[int, Fault], mark: Mark) -> Wr
     return Written(task.name, sha256, tuple(transient))
 
 
-def encode_file(wanted: Wanted, recipe: Recipe) -> tuple[Ids, Record]:
+def encode_file(wanted: Wanted, pipeline: Pipeline) -> tuple[Ids, Record]:
     """Ids and record of one file.
 
     Raises:
         Rejected: it cannot be used; for `UNREADABLE` another time may do.
         MemoryError: it does not fit.
     """
-    data = _read(wanted, recipe.max_bytes)
+    data = _read(wanted, pipeline.recipe.max_bytes)
     try:
-        return _encode(data, wanted, recipe)
+        return _encode(data, wanted, pipeline)
     except (Rejected, MemoryError):
         raise
     except Exception as error:  # a fault of ours or of a library's on one file must not cost the others
@@ -129,15 +140,15 @@ def encode_file(wanted: Wanted, recipe: Recipe) -> tuple[Ids, Record]:
         raise Rejected(RejectReason.CRASH, f"{type(error).__name__}: {error}", name=wanted.path) from error
 
 
-def _encode(data: bytes, wanted: Wanted, recipe: Recipe) -> tuple[Ids, Record]:
-    steps, codec = _pipeline(recipe)
+def _encode(data: bytes, wanted: Wanted, pipeline: Pipeline) -> tuple[Ids, Record]:
+    recipe = pipeline.recipe
     read = read_score(data, name=wanted.path, max_bytes=recipe.max_bytes)
     score, repairs = read.score, Counter(read.repairs)
-    for step in steps:
+    for step in pipeline.steps:
         done = step.counted(score)
         score = done.score
         repairs.update(done.repairs)
-    encoded = codec.encode(score)
+    encoded = pipeline.codec.encode(score)
     repairs.update(encoded.repairs)
     record = prepared(wanted.path, wanted.sha256, len(data), score=score, encoded=encoded, repairs=repairs)
     if record.notes < recipe.min_notes:

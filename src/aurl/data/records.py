@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, get_args
+from types import MappingProxyType
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from aurl.tokens.maps import Maps
 from aurl.tokens.vocabulary import DRUM_PROGRAM, MAX_PARTS, NOTE_ON, SEP, Header
 
 _MICROSECONDS_PER_MINUTE = 60_000_000
+_MICROSECONDS = 1_000_000
 _MAJOR_KEYS = ("Cb", "Gb", "Db", "Ab", "Eb", "Bb", "F", "C", "G", "D", "A", "E", "B", "F#", "C#")
 _MINOR_KEYS = ("Ab", "Eb", "Bb", "F", "C", "G", "D", "A", "E", "B", "F#", "C#", "G#", "D#", "A#")
 _MOST_FLATS = 7
@@ -23,8 +24,10 @@ _LONGEST_HEADER = 2 + len(get_args(Header)) + 2 * MAX_PARTS
 """BOS, facts, PART and PROGRAM of each part, SEP."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+class Record(NamedTuple):
     """One piece, prepared or rejected.
 
     Args:
@@ -58,12 +61,12 @@ class Record:
     key: str = ""
     meter: str = ""
     instruments: tuple[int, ...] = ()
-    repairs: Mapping[str, int] = field(default_factory=dict)
-    maps: Mapping[str, Any] = field(default_factory=dict)
+    repairs: Mapping[str, int] = NOTHING
+    maps: Mapping[str, Any] = NOTHING
 
     def to_line(self) -> bytes:
         """One line of JSON, without its end; what is empty is left out."""
-        value = {name: value for name in _FIELDS if (value := getattr(self, name))}
+        value = {name: value for name, value in zip(self._fields, self, strict=True) if value}
         return json.dumps(value, separators=(",", ":")).encode("ascii")
 
     @classmethod
@@ -79,13 +82,6 @@ class Record:
             return cls(**value)
         except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise DamagedError(f"not a piece record: {error}", hint="prepare the data set again") from error
-
-    def to_json(self) -> dict[str, Any]:
-        """All fields, for output."""
-        return asdict(self)
-
-
-_FIELDS = tuple(Record.__dataclass_fields__)
 
 
 def prepared(
@@ -117,6 +113,10 @@ def header_length(ids: NDArray[np.uint16]) -> int:
 
 
 def _seconds(score: Score) -> float:
+    tempos = score.tempos
+    if len(tempos) == 1 and tempos.tick[0] == 0:  # seconds_at would give the same, ten times slower
+        microseconds = score.end_tick * int(tempos.microseconds_per_beat[0])
+        return round(microseconds / (_MICROSECONDS * score.ticks_per_beat), 3)
     return round(float(seconds_at(score, score.end_tick)), 3)
 
 

@@ -82,17 +82,14 @@ def _offsets(lengths: Sequence[int]) -> NDArray[np.int64]:
 
 def note_histograms(ids: Ids) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Notes of each pitch (128,) and of each velocity level (6,) in whole pieces, one or several."""
-    onset = ids < NOTE_ON.stop
-    is_level = (ids >= VELOCITY.start) & (ids < VELOCITY.stop)
-    at = np.flatnonzero(onset | is_level)
-    events, is_level = ids[at], is_level[at]
-    level_at = np.maximum.accumulate(np.where(is_level, np.arange(len(at)), -1))
-    levels = np.where(level_at < 0, DEFAULT_BIN, events[level_at].astype(np.int64) - VELOCITY.start)
-    notes = ~is_level
-    return (
-        np.bincount(events[notes], minlength=NOTE_ON.size).astype(np.int64),
-        np.bincount(levels[notes], minlength=VELOCITY_BINS).astype(np.int64),
-    )
+    is_event = (ids < NOTE_ON.stop) | ((ids >= VELOCITY.start) & (ids < VELOCITY.stop))
+    events = ids[np.flatnonzero(is_event)]
+    at = np.flatnonzero(events >= VELOCITY.start)
+    # A level holds until the next one: the notes at it are what stands between the two.
+    levels = np.append(DEFAULT_BIN, events[at].astype(np.int64) - VELOCITY.start)
+    notes = np.diff(at, prepend=-1, append=len(events)) - 1
+    velocities = np.bincount(levels, weights=notes, minlength=VELOCITY_BINS).astype(np.int64)
+    return np.bincount(events, minlength=NOTE_ON.size)[: NOTE_ON.size], velocities
 
 
 class Shard:
