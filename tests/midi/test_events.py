@@ -52,6 +52,7 @@ def test_columns_and_walk_hold_the_events_that_mido_reads(bodies):
     assert scan.skim.channel_events == len(expected)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 2**21), min_size=1, max_size=20), st.sampled_from([b"\x90\x3c\x40", b"\xc0\x05"]))
 def test_the_bound_on_ticks_is_above_the_ticks(deltas, message):
     from tests.support.midi_bytes import quantity

@@ -2,7 +2,7 @@ from collections import defaultdict, deque
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aurl.midi.pair import next_of_key, pair_notes
@@ -63,6 +63,7 @@ def queue_pairs(events):
     return result if not any(sounding.values()) else None
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=60))
 def test_balanced_files_are_paired_like_queues(events):
     expected = queue_pairs(events)
@@ -72,6 +73,7 @@ def test_balanced_files_are_paired_like_queues(events):
         assert (found, missing) == (expected, 0)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.booleans()), min_size=1, max_size=60))
 def test_every_on_ends_with_an_off_of_its_key_at_its_tick_or_later(events):
     ticks = np.cumsum([step for _, step, _ in events]).tolist()

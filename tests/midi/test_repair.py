@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from tests.support.scores import notes, score, scores, track
 
 from aurl.midi.repair import (
@@ -130,6 +130,7 @@ def test_what_was_set_in_the_rest_is_set_at_the_new_start():
     assert moved.markers == (Text(0, "intro"), Text(120, "verse"))
 
 
+@settings(deadline=None)
 @given(scores(max_notes=30))
 def test_after_repair_nothing_is_left_to_repair(piece):
     mended, repairs = repair(piece)

@@ -146,6 +146,8 @@ def drop_duplicate_tracks(score: Score) -> Repaired:
 
     Notes are the same where onset, duration, pitch and velocity are.
     """
+    if len(score.tracks) < 2:
+        return score, []
     alike: dict[tuple[int, bool, int, int, int], list[int]] = {}
     kept: list[Track] = []
     for track in score.tracks:
