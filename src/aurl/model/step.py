@@ -59,7 +59,8 @@ class Step:
         blocks = decoder.layers()
         self._blocks = [BlockProducts.of(block) for block in blocks]
         self._embed = embedding.forward
-        self._tables: Tables = embedding.tables()
+        with torch.autocast(embedding.ids.device.type, enabled=False):
+            self._tables: Tables = embedding.tables()
         self._logits = _forward(fixed_linear(self._tables.ids))
         self._turns = decoder.rotary.forward
         self._n_heads = blocks[0].attention.n_heads
