@@ -14,6 +14,7 @@ class Progress:
         total: units in all, None where the end is not known.
         unit: what is counted ("files", "steps", "tokens").
         note: what a person would like to see beside the bar, already formatted.
+        seconds_left: where the task knows better than its pace tells.
     """
 
     task: str
@@ -21,6 +22,7 @@ class Progress:
     total: int | None = None
     unit: str = ""
     note: str = ""
+    seconds_left: float | None = None
 
 
 Report = Callable[[Progress], None]

@@ -29,6 +29,13 @@ class _Shown:
     first_done: int
     told: float
 
+    def left(self, progress: Progress, now: float) -> float | None:
+        """Seconds to the end: what the task says, or what its pace tells; None where neither is known."""
+        if progress.seconds_left is not None or progress.total is None:
+            return progress.seconds_left
+        done, rest = progress.done - self.first_done, progress.total - progress.done
+        return rest * (now - self.began) / done if done else None
+
 
 def lines(write: Callable[[str], None], *, clock: Callable[[], float] = time.monotonic) -> Report:
     """A report that writes a line for a task every few seconds, and one when it is done."""
@@ -40,19 +47,18 @@ def lines(write: Callable[[str], None], *, clock: Callable[[], float] = time.mon
         finished = progress.total is not None and progress.done >= progress.total
         if finished or now - shown.told >= SECONDS_BETWEEN_LINES:
             shown.told = now
-            write(_line(progress, now - shown.began, progress.done - shown.first_done))
+            write(_line(progress, shown.left(progress, now)))
         if finished:
             del tasks[progress.task]
 
     return report
 
 
-def _line(progress: Progress, seconds: float, done: int) -> str:
+def _line(progress: Progress, left: float | None) -> str:
     total = "" if progress.total is None else f"/{progress.total:,}"
     parts = [f"{progress.task}: {progress.done:,}{total} {progress.unit}".rstrip()]
-    left = 0 if progress.total is None else progress.total - progress.done
-    if left and done:
-        parts.append(f"{duration(left * seconds / done)} left")
+    if left:
+        parts.append(f"{duration(left)} left")
     if progress.note:
         parts.append(progress.note)
     return " · ".join(parts)
@@ -62,7 +68,7 @@ def _line(progress: Progress, seconds: float, done: int) -> str:
 def bars() -> Iterator[tuple[Report, Callable[[str], None]]]:
     """A report that draws a bar for each task, and a function that writes a line above them; both on stderr."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Drawing
 
     console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
@@ -72,16 +78,20 @@ def bars() -> Iterator[tuple[Report, Callable[[str], None]]]:
         MofNCompleteColumn(),
         TextColumn("{task.fields[unit]}", markup=False),
         TimeElapsedColumn(),
-        TextColumn("left", markup=False),
-        TimeRemainingColumn(),
+        TextColumn("{task.fields[left]}", markup=False),
         TextColumn("{task.fields[note]}", markup=False),
     )
     with Drawing(*columns, console=console) as drawing:
-        tasks = {}
+        tasks: dict[str, tuple[TaskID, _Shown]] = {}
 
         def report(progress: Progress) -> None:
+            now = time.monotonic()
             if progress.task not in tasks:
-                tasks[progress.task] = drawing.add_task(progress.task, unit=progress.unit, note="")
-            drawing.update(tasks[progress.task], completed=progress.done, total=progress.total, note=progress.note)
+                task = drawing.add_task(progress.task, unit=progress.unit, note="", left="")
+                tasks[progress.task] = task, _Shown(now, progress.done, now)
+            task, shown = tasks[progress.task]
+            left = shown.left(progress, now)
+            told = f"{duration(left)} left" if left else ""
+            drawing.update(task, completed=progress.done, total=progress.total, note=progress.note, left=told)
 
         yield report, console.print

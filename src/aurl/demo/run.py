@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aurl.data.dataset import open_dataset
-from aurl.data.prepare import PrepareResult, prepare
+from aurl.data.prepare import prepare
+from aurl.data.result import PrepareResult
 from aurl.demo.chorales import export_chorales
 from aurl.evaluation.ngram import Likelihood, NGram
 from aurl.export.picture import save_picture
@@ -14,7 +15,8 @@ from aurl.home import Home
 from aurl.midi.write import save_midi
 from aurl.profile import Profile
 from aurl.progress import Interrupts, Report, silent
-from aurl.training.trainer import FitResult, fit
+from aurl.training.result import FitResult
+from aurl.training.trainer import fit
 
 PIECES = 3
 BASELINE_ORDER = 3
@@ -91,7 +93,7 @@ def run_demo(
     announce(commands[1])
     trained = fit(profile, dataset, run, threads=threads, report=report, interrupts=interrupts)
     home.mark_latest(run)
-    if interrupts.stop is not None:
+    if trained.interrupted:
         return DemoResult(midi, prepared, trained, None, (), None, commands)
     baseline = ngram_baseline(dataset, BASELINE_ORDER)
     announce(commands[2])

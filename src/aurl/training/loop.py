@@ -247,10 +247,10 @@ class Loop:
     def _tell(self) -> None:
         state, metrics = self._state, self.latest.metrics
         left = seconds_left(state, self._training, self._clock.seconds())
-        note = progress_note(metrics.get("train/nats_per_token"), metrics.get("tokens_per_second"), left)
-        timed = self._training.max_minutes is not None
+        note = progress_note(metrics.get("train/nats_per_token"), metrics.get("tokens_per_second"))
+        timed = self._training.max_minutes is not None and state.step >= self._training.log_every
         total = state.horizon_steps if timed else self._training.max_steps
-        self._report(Progress("train", state.step, total, "steps", note))
+        self._report(Progress("train", state.step, total, "steps", note, left))
 
     def _finish(self, reason: Stop) -> None:
         improved = False

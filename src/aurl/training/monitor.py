@@ -4,7 +4,6 @@ import logging
 import math
 import time
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any
 
 from aurl.errors import AurlError
@@ -116,13 +115,11 @@ def _short(value: Any) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
-def progress_note(nats_per_token: float | None, tokens_per_second: float | None, left: float | None) -> str:
+def progress_note(nats_per_token: float | None, tokens_per_second: float | None) -> str:
     """What a person sees beside the bar."""
     parts = []
     if nats_per_token is not None:
         parts.append(f"{nats_per_token:.3f} nats/token")
     if tokens_per_second is not None:
         parts.append(f"{tokens_per_second:,.0f} tokens/s")
-    if left is not None:
-        parts.append(f"ETA {timedelta(seconds=round(left))}")
     return " · ".join(parts)
