@@ -5,15 +5,19 @@ from contextlib import suppress
 import mido
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
 from tests.support.midi_bytes import END, chunk, header, midi
 from tests.support.midi_files import tune
-from tests.support.midi_streams import tracks
+from tests.support.midi_streams import tracks, tunes
 
+from aurl.midi.assemble import assemble
 from aurl.midi.columns import from_symusic
+from aurl.midi.events import parse
 from aurl.midi.prescan import prescan
 from aurl.midi.read import load_score, read_score
 from aurl.midi.reasons import Rejected, RejectReason
+from aurl.midi.repair import repair
 
 NOTE = "00903c40 60803c40"
 
@@ -42,6 +46,18 @@ def test_no_note_of_the_bytes_is_lost_without_a_word(bodies):
     merged = result.repairs.get("doubled_notes", 0)
     if "duplicate_tracks" not in result.repairs:
         assert result.score.note_count + merged == expected
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(tunes(), min_size=1, max_size=3))
+def test_what_symusic_accounts_for_is_what_our_own_parser_reads(bodies):
+    scan = prescan(midi(*bodies))
+    theirs = None if scan.suspicious else from_symusic(scan.data, scan.skim)
+    event("read by symusic" if theirs is not None else "not read by symusic")
+    if theirs is not None:
+        ours, found = assemble(parse(scan.data, scan.skim), scan.ticks_per_beat)
+        assert repair(theirs) == repair(ours)
+        assert not found
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -34,3 +34,23 @@ def bodies(draw) -> bytes:
 
 
 tracks = st.lists(bodies(), min_size=1, max_size=3)
+
+_times = st.integers(0, 400)
+_notes = st.tuples(_times, st.integers(0, 300), st.integers(60, 63), st.integers(1, 127))
+_others = st.tuples(_times, st.one_of(metas, st.tuples(st.just(0xB0), low, low).map(bytes)))
+
+
+@st.composite
+def tunes(draw) -> bytes:
+    """A track body whose notes all end, on one or two channels, with controls and meta events among them."""
+    messages = [(-1, 0, bytes([0xC0, draw(low)]))] if draw(st.booleans()) else []
+    for onset, duration, pitch, velocity in draw(st.lists(_notes, min_size=1, max_size=20)):
+        channel = draw(st.sampled_from([0, 0, 9]))
+        messages.append((onset, 2, bytes([0x90 | channel, pitch, velocity])))
+        messages.append((onset + duration, 3 if duration == 0 else 1, bytes([0x80 | channel, pitch, 64])))
+    messages += [(tick, 0, message) for tick, message in draw(st.lists(_others, max_size=8))]
+    body, now = b"", 0
+    for tick, _, message in sorted(messages, key=lambda row: row[:2]):
+        body += quantity(max(tick, 0) - now) + message
+        now = max(tick, 0)
+    return body
