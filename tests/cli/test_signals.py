@@ -26,6 +26,9 @@ with listening(lambda text: print(text, file=sys.stderr, flush=True)) as interru
             interrupts.save = False
             print("saved", flush=True)
         time.sleep(0.01)
+    if sys.argv[2:] == ["lingering"]:
+        # A signal that comes while the last step is finished must find somebody who listens.
+        time.sleep(1)
 print("finished", flush=True)
 sys.exit(exit_code(interrupts.stop))
 """
@@ -100,7 +103,7 @@ def test_save_signal_saves_and_goes_on(start):
 
 
 def test_launcher_passing_the_same_signal_on_is_no_second_one(start):
-    process = start(LONG_TASK, "obedient", RANK="0")
+    process = start(LONG_TASK, "obedient", "lingering", RANK="0")
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGINT)
     assert process.stderr.readline()
