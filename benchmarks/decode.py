@@ -1,11 +1,12 @@
 """Decoding speed: aurl's whole engine beside HF transformers' `generate` and beside the weight multiplications alone.
 
-    python -m benchmarks.decode [--threads 1] [--repeats 7] [--json figures.json]
+    python -m benchmarks.decode [--threads 1] [--repeats 7] [--cpu-time] [--json figures.json]
 
 Each case fills the context up to a length and then times the steps that follow, so "at 8,192 tokens" means: with a
 cache of 8,192 tokens. Ours are full engine steps (model, grammar mask, top-p sampling, bookkeeping); HF's are
 `generate` steps of a Llama of the same size with its cheapest sampling (`do_sample`, no truncation) and its default
 cache. Repeats alternate between the two; figures are medians, ratios are medians of each repeat's own ratio.
+`--cpu-time` counts the processor time of the one thread that computes, for machines that are busy with other things.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from aurl.generation.constraints import GrammarMask
 from aurl.generation.engine import Engine
 from aurl.generation.sampling import Sampler
 from aurl.model.packing import pack_linears
-from aurl.model.vae_gan import MusicTransformerVAEGAN, swiglu_width
+from aurl.model.vae_gan import MusicTransformerVAEGAN
 from aurl.tokens.codec import Codec
 from aurl.tokens.grammar import Grammar
 from aurl.tokens.vocabulary import EOS, TIME_SHIFT
@@ -37,6 +38,7 @@ D_MODEL, N_LAYERS, N_HEADS = 256, 6, 4
 STEPS = 24
 """Timed steps in one repeat."""
 WHOLE = 1024
+clock = time.perf_counter
 CODEC = Codec()
 GRAMMAR = Grammar.of(CODEC, allow_zero_length=False)
 
@@ -80,15 +82,21 @@ def build(*, pattern: tuple[str, ...] = ("full",)) -> MusicTransformerVAEGAN:
     return pack_linears(model.eval())
 
 
+def hidden_width(model: MusicTransformerVAEGAN) -> int:
+    """Inner width of a gated feed-forward layer (three matrices) with as many parameters as ours."""
+    layer: Any = model.decoder.blocks[0].feed_forward
+    return round((layer.up.out_features + layer.down.in_features) / 3)
+
+
 def our_steps(model: MusicTransformerVAEGAN, batch: int, length: int) -> Iterator[float]:
     """Seconds of one engine step after another, the first with a context of about `length` ids."""
     engine = Engine(model, GRAMMAR, sampler=Sampler(top_p=0.95), context=2 * length)
     events = iter(engine.start(legal_ids(length), seeds=range(batch), may_end=False))
     while True:
-        begin = time.perf_counter()
+        begin = clock()
         for _ in range(batch):
             next(events)
-        yield time.perf_counter() - begin
+        yield clock() - begin
 
 
 def hf_steps(batch: int, length: int) -> Callable[[], list[float]]:
@@ -98,7 +106,7 @@ def hf_steps(batch: int, length: int) -> Callable[[], list[float]]:
     config = LlamaConfig(
         vocab_size=CODEC.vocabulary_size,
         hidden_size=D_MODEL,
-        intermediate_size=swiglu_width(D_MODEL, 4.0),
+        intermediate_size=hidden_width(build()),
         num_hidden_layers=N_LAYERS,
         num_attention_heads=N_HEADS,
         max_position_embeddings=32768,
@@ -112,7 +120,7 @@ def hf_steps(batch: int, length: int) -> Callable[[], list[float]]:
 
     class Stamp(StoppingCriteria):
         def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **_: Any) -> torch.Tensor:
-            stamps.append(time.perf_counter())
+            stamps.append(clock())
             return torch.zeros(len(input_ids), dtype=torch.bool)
 
     ids = torch.tensor([legal_ids(length)]).repeat(batch, 1)
@@ -135,8 +143,9 @@ def hf_steps(batch: int, length: int) -> Callable[[], list[float]]:
 
 def floor_steps(batch: int) -> Callable[[], float]:
     """Seconds that the weight multiplications of one step take, by the faster of torch's kernels."""
-    hidden = swiglu_width(D_MODEL, 4.0)
-    shapes = [(3 * D_MODEL, D_MODEL), (D_MODEL, D_MODEL), (2 * hidden, D_MODEL), (D_MODEL, hidden)] * N_LAYERS
+    layer: Any = build().decoder.blocks[0].feed_forward
+    up, down = (layer.up.out_features, D_MODEL), (D_MODEL, layer.down.in_features)
+    shapes = [(3 * D_MODEL, D_MODEL), (D_MODEL, D_MODEL), up, down] * N_LAYERS
     weights = [torch.randn(shape) for shape in [*shapes, (CODEC.vocabulary_size, D_MODEL)]]
     inputs = [torch.randn(batch, weight.shape[1]) for weight in weights]
     packed = [pack_linears(torch.nn.Sequential(linear_of(weight)))[0] for weight in weights]
@@ -145,10 +154,10 @@ def floor_steps(batch: int) -> Callable[[], float]:
         times = []
         with torch.inference_mode():
             for multiply in ([lambda x, w=w: linear(x, w) for w in weights], packed):
-                begin = time.perf_counter()
+                begin = clock()
                 for x, product in zip(inputs, multiply, strict=True):
                     product(x)
-                times.append(time.perf_counter() - begin)
+                times.append(clock() - begin)
         return min(times)
 
     return run
@@ -189,9 +198,9 @@ def shares(batch: int) -> dict[str, float]:
 
     def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def wrapper(*arguments: Any) -> Any:
-            begin = time.perf_counter()
+            begin = clock()
             result = function(*arguments)
-            spent[name] += time.perf_counter() - begin
+            spent[name] += clock() - begin
             return result
 
         return wrapper
@@ -203,58 +212,82 @@ def shares(batch: int) -> dict[str, float]:
     events = iter(made)
     next(events)
     spent.update(dict.fromkeys(spent, 0.0))
-    begin = time.perf_counter()
+    begin = clock()
     for _ in range(200 * batch):
         next(events)
-    return {name: seconds / (time.perf_counter() - begin) for name, seconds in spent.items()}
+    return {name: seconds / (clock() - begin) for name, seconds in spent.items()}
 
 
 def whole_piece(batch: int) -> float:
     """Tokens per second of a whole piece of 1,024 ids, from nothing."""
     engine = Engine(build(), GRAMMAR, sampler=Sampler(top_p=0.95), context=WHOLE)
-    begin = time.perf_counter()
+    begin = clock()
     for _ in engine.start(seeds=range(batch), may_end=False, max_tokens=WHOLE - 1):
         pass
-    return batch * WHOLE / (time.perf_counter() - begin)
+    return batch * WHOLE / (clock() - begin)
+
+
+def report_cases(cases: list[tuple[int, int]], repeats: int) -> list[dict[str, float]]:
+    print(f"{'batch':>5} {'length':>7} {'ours':>11} {'HF':>11} {'ratio':>6} {'ours':>9} {'HF':>9} {'floor':>9}")
+    rows = []
+    for batch, length in cases:
+        case = compare(batch, length, repeats)
+        rows.append(asdict(case))
+        print(
+            f"{batch:>5} {length:>7} {case.ours_rate:>7.0f} t/s {case.hf_rate:>7.0f} t/s {case.ratio:>5.2f}x"
+            f" {case.ours_ms:>6.2f} ms {case.hf_ms:>6.2f} ms {case.floor_ms:>6.2f} ms",
+            flush=True,
+        )
+    return rows
+
+
+def report_lengths(repeats: int) -> dict[str, dict[int, float]]:
+    figures = {}
+    for kind in ("full", "sliding_window"):
+        figures[kind] = cost_over_length((kind,), repeats)
+        print(f"{kind}: " + ", ".join(f"{ms:.2f} ms at {n}" for n, ms in figures[kind].items()), flush=True)
+    return figures
+
+
+def report_shares() -> dict[int, dict[str, float]]:
+    figures = {batch: shares(batch) for batch in (1, 16)}
+    for batch, parts in figures.items():
+        print(f"batch {batch}: " + ", ".join(f"{name} {share:.1%} of a step" for name, share in parts.items()))
+    return figures
+
+
+def report_whole() -> dict[int, float]:
+    figures = {batch: whole_piece(batch) for batch in (1, 16)}
+    for batch, rate in figures.items():
+        print(f"batch {batch}: {rate:.0f} tokens/s over whole pieces of {WHOLE}")
+    return figures
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--cpu-time", action="store_true", help="count this thread's processor time, not the wall's")
     parser.add_argument("--long-batch", action="store_true", help="also 16 rows at 8,192 tokens (4 GB)")
-    parser.add_argument("--only", choices=("compare", "length", "shares", "whole"), default=None)
+    parser.add_argument("--only", choices=("cases", "lengths", "shares", "whole"), default=None)
     parser.add_argument("--json", type=Path, default=None)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    figures: dict[str, Any] = {"threads": arguments.threads, "torch": torch.__version__}
+    if arguments.cpu_time:
+        if arguments.threads != 1:
+            parser.error("--cpu-time knows one thread only")
+        globals()["clock"] = time.thread_time
     cases = [*CASES, *([(16, 8192)] if arguments.long_batch else [])]
-    if arguments.only in (None, "compare"):
-        print(f"{'batch':>5} {'length':>7} {'ours':>11} {'HF':>11} {'ratio':>6} {'ours':>9} {'HF':>9} {'floor':>9}")
-        for batch, length in cases:
-            case = compare(batch, length, arguments.repeats)
-            figures.setdefault("cases", []).append(asdict(case))
-            print(
-                f"{batch:>5} {length:>7} {case.ours_rate:>7.0f} t/s {case.hf_rate:>7.0f} t/s {case.ratio:>5.2f}x"
-                f" {case.ours_ms:>6.2f} ms {case.hf_ms:>6.2f} ms {case.floor_ms:>6.2f} ms",
-                flush=True,
-            )
-    if arguments.only in (None, "length"):
-        for name, pattern in (("full", ("full",)), ("sliding_window", ("sliding_window",))):
-            figures[name] = cost_over_length(pattern, arguments.repeats)
-            print(f"{name}: " + ", ".join(f"{ms:.2f} ms at {n}" for n, ms in figures[name].items()), flush=True)
-    if arguments.only in (None, "shares"):
-        for batch in (1, 16):
-            figures[f"shares_{batch}"] = shares(batch)
-            print(
-                f"batch {batch}: " + ", ".join(f"{n} {s:.1%} of a step" for n, s in figures[f"shares_{batch}"].items())
-            )
-    if arguments.only in (None, "whole"):
-        for batch in (1, 16):
-            figures[f"whole_{batch}"] = whole_piece(batch)
-            print(f"batch {batch}: {figures[f'whole_{batch}']:.0f} tokens/s over a whole piece of {WHOLE}")
+    parts: dict[str, Callable[[], Any]] = {
+        "cases": lambda: report_cases(cases, arguments.repeats),
+        "lengths": lambda: report_lengths(arguments.repeats),
+        "shares": report_shares,
+        "whole": report_whole,
+    }
+    figures: dict[str, Any] = {name: part() for name, part in parts.items() if arguments.only in (None, name)}
     if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=1))
+        about = {"threads": arguments.threads, "cpu_time": arguments.cpu_time, "torch": torch.__version__}
+        arguments.json.write_text(json.dumps(about | figures, indent=1))
 
 
 if __name__ == "__main__":

@@ -189,9 +189,13 @@ def test_progress_ends_at_its_total(runs):
 
 
 def test_threads_are_put_back(runs):
-    before = torch.get_num_threads()
-    generate(runs["beats"], seconds=1.0, threads=before + 1)
-    assert torch.get_num_threads() == before
+    before, inside = torch.get_num_threads(), set()
+    torch.set_num_threads(2)
+    try:
+        generate(runs["beats"], seconds=1.0, threads=1, report=lambda _: inside.add(torch.get_num_threads()))
+        assert (inside, torch.get_num_threads()) == ({1}, 2)
+    finally:
+        torch.set_num_threads(before)
 
 
 def weights(run, **arguments):

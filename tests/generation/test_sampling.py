@@ -169,3 +169,11 @@ def test_kept_draws_go_on_where_they_were():
     parted.keep([2, 0])
     for step in range(300, 600):
         assert torch.equal(parted.step(), expected[step][[2, 0]])
+
+
+def test_a_legal_id_with_a_very_low_score_is_not_mistaken_for_none(caplog):
+    logits = torch.full((1, VOCABULARY), -300.0)
+    logits[0, 9] = -200.0
+    with caplog.at_level(logging.WARNING):
+        assert Sampler(temperature=0)(logits, torch.zeros(1, VOCABULARY), torch.zeros(1, 1)).tolist() == [9]
+    assert not caplog.records

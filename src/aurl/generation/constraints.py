@@ -107,11 +107,12 @@ class GrammarMask:
         )
         self.rows = [silent.copy() for _ in range(batch)]
         self._bias = np.empty((batch, grammar.vocabulary_size), np.float32)
+        self._tensor = torch.from_numpy(self._bias)
         self._refresh_all()
 
     def bias(self, device: torch.device) -> Tensor:
         """(B, V): 0 where an id may follow, −inf where it may not; on the CPU a view that later calls change."""
-        return torch.from_numpy(self._bias).to(device)
+        return self._tensor if device.type == "cpu" else self._tensor.to(device)
 
     def replay(self, ids: Sequence[int]) -> None:
         """Take all of `ids` in every row; rows must not differ yet."""
@@ -137,6 +138,7 @@ class GrammarMask:
         """Go on with these rows only, in this order."""
         self.rows = [self.rows[row] for row in rows]
         self._bias = self._bias[list(rows)]
+        self._tensor = torch.from_numpy(self._bias)
 
     def closing(self, row: int) -> list[int]:
         """The ids that end the row now: what sounds is ended, EOS."""

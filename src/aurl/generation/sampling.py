@@ -91,20 +91,23 @@ class Sampler:
         scores = logits + bias
         if self._temperature == 0:
             ids = scores.argmax(-1, keepdim=True)
+            mass = scores.gather(1, ids).isfinite()
         else:
-            ids = self._draw(scores if self._temperature == 1 else scores / self._temperature, uniforms)
-        if not bool(scores.gather(1, ids).isfinite().all()):
+            ids, mass = self._draw(scores if self._temperature == 1 else scores / self._temperature, uniforms)
+        if not bool((mass > 0).all()):
             ids = self._replace_illegal(scores, bias, uniforms, ids)
         return ids.squeeze(1)
 
-    def _draw(self, scores: Tensor, uniforms: Tensor) -> Tensor:
+    def _draw(self, scores: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
+        """Ids and the probability mass they were drawn from, both (B, 1); the mass is NaN where nothing is left."""
         probabilities = scores.softmax(-1)
         vocabulary_size = scores.shape[-1]
         if self._top_k > vocabulary_size:
             self._say("top_k", f"top_k {self._top_k} is more than the {vocabulary_size} ids there are: all are kept")
-        top_k = self._top_k if self._top_k < vocabulary_size else 0
-        if top_k:
-            return self._draw_ordered(*probabilities.topk(top_k), uniforms, of_kept=True)
+        if 0 < self._top_k < vocabulary_size:
+            top, order = probabilities.topk(self._top_k)
+            sums = top.cumsum(-1)
+            return self._draw_ordered(top, sums, order, uniforms, sums[:, -1:] * self._top_p)
         if self._top_p < 1:
             return self._draw_top_p(probabilities, uniforms)
         if self._min_p > 0:
@@ -112,34 +115,36 @@ class Sampler:
             probabilities = probabilities * (probabilities >= floor)
         return _invert(probabilities.cumsum(-1), uniforms)
 
-    def _draw_top_p(self, probabilities: Tensor, uniforms: Tensor) -> Tensor:
+    def _draw_top_p(self, probabilities: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
         head = min(HEAD, probabilities.shape[-1])
         top, order = probabilities.topk(head)
-        ids = self._draw_ordered(top, order, uniforms)
-        short = top.sum(-1) < self._top_p
-        if head < probabilities.shape[-1] and bool(short.any()):
-            full, order = probabilities[short].sort(dim=-1, descending=True, stable=True)
-            ids[short] = self._draw_ordered(full, order, uniforms[short])
-        return ids
-
-    def _draw_ordered(self, top: Tensor, order: Tensor, uniforms: Tensor, *, of_kept: bool = False) -> Tensor:
-        """Draw from probabilities in falling order; `of_kept`: top-p is a share of what top-k kept."""
         sums = top.cumsum(-1)
+        reach = torch.full_like(uniforms, self._top_p)
+        ids, mass = self._draw_ordered(top, sums, order, uniforms, reach)
+        short = sums[:, -1] < self._top_p
+        if head < probabilities.shape[-1] and bool(short.any()):
+            top, order = probabilities[short].sort(dim=-1, descending=True, stable=True)
+            ids[short], mass[short] = self._draw_ordered(top, top.cumsum(-1), order, uniforms[short], reach[short])
+        return ids, mass
+
+    def _draw_ordered(
+        self, top: Tensor, sums: Tensor, order: Tensor, uniforms: Tensor, reach: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Draw from probabilities in falling order, whose cumulative sums are `sums`, as far as these reach `reach`."""
         last = top.shape[-1] - 1
-        end = torch.full_like(order[:, :1], last)
-        if self._top_p < 1:
-            reach = sums[:, -1:] * self._top_p if of_kept else torch.full_like(uniforms, self._top_p)
-            end = torch.searchsorted(sums, reach).clamp_(max=last)
+        end = torch.searchsorted(sums, reach).clamp_(max=last)
         if self._min_p > 0:
-            end = torch.minimum(end, (top >= top[:, :1] * self._min_p).sum(-1, keepdim=True) - 1).clamp_(min=0)
-        place = torch.searchsorted(sums, uniforms * sums.gather(1, end), right=True)
-        return order.gather(1, place.clamp_(max=last))
+            likely = (top >= top[:, :1] * self._min_p).sum(-1, keepdim=True) - 1
+            end = torch.minimum(end, likely.clamp_(min=0))
+        mass = sums.gather(1, end)
+        place = torch.searchsorted(sums, uniforms * mass, right=True).clamp_(max=last)
+        return order.gather(1, place), mass
 
     def _replace_illegal(self, scores: Tensor, bias: Tensor, uniforms: Tensor, ids: Tensor) -> Tensor:
         """Rows whose scores left nothing to choose from draw evenly from what `bias` allows."""
         self._say("masked", "no id with a finite score was left: taking any legal one")
         bad = ~scores.gather(1, ids).isfinite().squeeze(1)
-        ids[bad] = _invert((bias[bad] == 0).to(uniforms.dtype).cumsum(-1), uniforms[bad])
+        ids[bad], _ = _invert((bias[bad] == 0).to(uniforms.dtype).cumsum(-1), uniforms[bad])
         return ids
 
     def _say(self, what: str, message: str) -> None:
@@ -148,7 +153,8 @@ class Sampler:
             logger.warning(message)
 
 
-def _invert(sums: Tensor, uniforms: Tensor) -> Tensor:
-    """First place (B, 1) where the cumulative sum passes `uniform × total`."""
-    place = torch.searchsorted(sums, uniforms * sums[:, -1:], right=True)
-    return place.clamp_(max=sums.shape[-1] - 1)
+def _invert(sums: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
+    """First place where the cumulative sum passes `uniform × total`, and the total; both (B, 1)."""
+    mass = sums[:, -1:]
+    place = torch.searchsorted(sums, uniforms * mass, right=True)
+    return place.clamp_(max=sums.shape[-1] - 1), mass
