@@ -130,7 +130,7 @@ def encode_file(wanted: Wanted, pipeline: Pipeline) -> tuple[Ids, Record]:
         Rejected: it cannot be used; for `UNREADABLE` another time may do.
         MemoryError: it does not fit.
     """
-    data = _read(wanted, pipeline.recipe.max_bytes)
+    data = _read(wanted)
     try:
         return _encode(data, wanted, pipeline)
     except (Rejected, MemoryError):
@@ -157,10 +157,11 @@ def _encode(data: bytes, wanted: Wanted, pipeline: Pipeline) -> tuple[Ids, Recor
     return encoded.ids, record
 
 
-def _read(wanted: Wanted, max_bytes: int) -> bytes:
+def _read(wanted: Wanted) -> bytes:
     try:
         with open(wanted.path, "rb") as file:  # noqa: PTH123 - thousands per second
-            data = file.read(max_bytes + 1)
+            # Not max_bytes + 1, which would allocate as much for every file: five times slower.
+            data = file.read(wanted.size + 1)
     except OSError as error:
         raise Rejected(RejectReason.UNREADABLE, error.strerror or str(error), name=wanted.path) from error
     if hashlib.sha256(data).hexdigest() != wanted.sha256:

@@ -59,7 +59,7 @@ def identify(
     unknown = [source for source in sources if source.path not in digests]
     chunks = [unknown[start : start + CHUNK_FILES] for start in range(0, len(unknown), CHUNK_FILES)]
     done = 0
-    for chunk, found in _hashed(chunks, max_bytes, interrupts):
+    for chunk, found in _hashed(chunks, interrupts):
         for source, digest in zip(chunk, found, strict=True):
             if isinstance(digest, bytes):
                 digests[source.path] = digest
@@ -77,23 +77,21 @@ def identify(
 
 
 def _hashed(
-    chunks: Sequence[Sequence[Source]], max_bytes: int, interrupts: Interrupts
+    chunks: Sequence[Sequence[Source]], interrupts: Interrupts
 ) -> Iterator[tuple[Sequence[Source], list[bytes | str]]]:
     with ThreadPoolExecutor(THREADS) as threads:
         for start in range(0, len(chunks), THREADS):
             if interrupts.stop is not None:
                 return
             group = chunks[start : start + THREADS]
-            yield from zip(
-                group, threads.map(lambda chunk: [_digest(s.path, max_bytes) for s in chunk], group), strict=True
-            )
+            yield from zip(group, threads.map(lambda chunk: [_digest(source) for source in chunk], group), strict=True)
 
 
-def _digest(path: str, max_bytes: int) -> bytes | str:
+def _digest(source: Source) -> bytes | str:
     """SHA-256 of the file, or why it cannot be read."""
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - thousands per second
-            return hashlib.sha256(file.read(max_bytes + 1)).digest()
+        with open(source.path, "rb") as file:  # noqa: PTH123 - thousands per second
+            return hashlib.sha256(file.read(max(source.size, 0) + 1)).digest()
     except OSError as error:
         return error.strerror or str(error)
 
