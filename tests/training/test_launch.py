@@ -15,6 +15,7 @@ from aurl.errors import AurlError, DamagedError
 from aurl.progress import Interrupts
 from aurl.training.trainer import fit, resume
 
+ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow  # every process imports torch
 
 
@@ -91,7 +92,7 @@ fit(small_profile(), Path(sys.argv[1]), Path(sys.argv[2]), processes=2, threads=
 def test_workers_do_not_outlive_their_parent(dataset, tmp_path):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(["src", "."])}
     command = [sys.executable, "-c", SCRIPT, str(dataset), str(tmp_path / "run")]
-    with subprocess.Popen(command, cwd=Path(__file__).parents[2], env=environment) as parent:
+    with subprocess.Popen(command, cwd=ROOT, env=environment) as parent:
         wait_for(lambda: told(tmp_path / "run"), parent)
         workers = workers_of(psutil.Process(parent.pid))
         assert len(workers) == 2
@@ -99,6 +100,37 @@ def test_workers_do_not_outlive_their_parent(dataset, tmp_path):
     _, alive = psutil.wait_procs(workers, timeout=30)
     assert not alive
     assert resume(tmp_path / "run", changes={"max_steps": 12}).step >= 12
+
+
+LAUNCHED = """
+import json, sys
+from pathlib import Path
+from aurl.training.trainer import fit
+from tests.support.training import small_profile
+result = fit(small_profile(max_steps=6, data__batch_size=2), Path(sys.argv[1]), lambda: Path(sys.argv[2]), threads=1)
+print("MAIN" if result.is_main else "OTHER", result.step)
+"""
+
+
+def test_accelerate_launch_trains_one_run_with_two_processes(dataset, tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text(LAUNCHED)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    settings = ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    done = subprocess.run(
+        [*launcher, *settings, str(script), str(dataset), str(tmp_path / "run")],
+        check=False,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.stdout.split()) == ["6", "6", "MAIN", "OTHER"]
+    assert [record["step"] for record in told(tmp_path / "run") if "lr" in record] == list(range(1, 7))
+    fit(small_profile(max_steps=6, data__batch_size=2), dataset, tmp_path / "own", processes=2, threads=1)
+    assert told(tmp_path / "run") == told(tmp_path / "own")
 
 
 def wait_for(condition, process: subprocess.Popen, seconds: float = 120.0):

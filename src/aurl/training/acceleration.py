@@ -20,13 +20,13 @@ def start_accelerator(
         device: "cpu" leaves a GPU alone.
         precision: what an earlier sitting settled on.
     """
+    # An earlier run in this process may have had another device or precision; Accelerate would keep to them.
+    AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
     several_on_cpu = environment_world() > 1 and not torch.cuda.is_available()
     partial = PartialState(cpu=device == "cpu" or several_on_cpu)
     processes = Processes(partial.process_index, partial.num_processes)
     if precision is None:
         precision = processes.from_main(choose_precision(profile.training.precision, partial.device))
-    # An earlier run in this process may have settled on another precision; Accelerate would refuse the new one.
-    AcceleratorState._reset_state()
     accelerator = Accelerator(
         mixed_precision="no" if precision == "fp32" else precision,
         cpu=partial.device.type == "cpu",

@@ -1,29 +1,87 @@
-"""AdamW, with weight decay on matrices only, and its state as named tensors."""
+"""Optimizers (a registry), and their state as named tensors."""
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Annotated, Any, cast
 
 import torch
+from annotated_types import Ge, Lt
 from torch import Tensor, nn
-from torch.optim import AdamW, Optimizer
+from torch.optim import AdamW, Muon, Optimizer
 
 from aurl.errors import DamagedError
+from aurl.registry import Registry
 
 FUSED_DEVICES = ("cpu", "cuda", "mps", "xpu")
+EMBEDDING = "embedding."
+"""Name of the matrices that are tables and projections of features, not maps between hidden states."""
+
+Rate = Annotated[float, Ge(0), Lt(1)]
+
+OPTIMIZERS: Registry[Optimizer] = Registry("optimizer")
+"""Factories are called with (model, lr, weight_decay) and the options of the profile. Only matrices decay."""
 
 
-def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+@OPTIMIZERS.register("adamw")
+def adamw(model: nn.Module, lr: float, weight_decay: float, *, betas: tuple[Rate, Rate] = (0.9, 0.95)) -> AdamW:
+    """Each parameter at its own pace (Loshchilov & Hutter, ICLR 2019)."""
+    return _adamw(decay_groups(_trained(model).values(), weight_decay), lr, betas)
+
+
+@OPTIMIZERS.register("muon")
+def muon(
+    model: nn.Module,
+    lr: float,
+    weight_decay: float,
+    *,
+    momentum: Rate = 0.95,
+    betas: tuple[Rate, Rate] = (0.9, 0.95),
+) -> "MuonWithAdamW":
+    """Orthogonal updates of the hidden matrices (Jordan et al. 2024), AdamW for the rest, at one learning rate."""
+    trained = _trained(model)
+    hidden = [p for name, p in trained.items() if p.ndim == 2 and not name.startswith(EMBEDDING)]
+    known = set(hidden)
+    rest = [parameter for parameter in trained.values() if parameter not in known]
+    return MuonWithAdamW(
+        # Updates as large as AdamW's, so that one rate and one decay serve both (Liu et al. 2025, arXiv 2502.16982).
+        Muon(hidden, lr=lr, momentum=momentum, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"),
+        _adamw(decay_groups(rest, weight_decay), lr, betas),
+    )
+
+
+class MuonWithAdamW(Optimizer):
+    """Two optimizers, each with parameters of its own, that look like one: groups and state are shared with it."""
+
+    def __init__(self, hidden: Muon, rest: AdamW) -> None:
+        super().__init__([*hidden.param_groups, *rest.param_groups], {"fused": rest.defaults["fused"]})
+        self._parts = (hidden, rest)
+        hidden.state = rest.state = self.state
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        """Update all parameters that have a gradient."""
+        if closure is not None:
+            raise ValueError("no closure is taken: gradients are computed before the step")
+        for part in self._parts:
+            part.step()
+
+
+def decay_groups(parameters: Iterable[Tensor], weight_decay: float) -> list[dict[str, Any]]:
     """Parameter groups: matrices (and anything of more dimensions) decay; gains and biases do not."""
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return [
+    trained = list(parameters)
+    groups = [
         {"params": [parameter for parameter in trained if parameter.ndim >= 2], "weight_decay": weight_decay},
         {"params": [parameter for parameter in trained if parameter.ndim < 2], "weight_decay": 0.0},
     ]
+    return [group for group in groups if group["params"]]
 
 
-def build_optimizer(model: nn.Module, *, lr: float, betas: tuple[float, float], weight_decay: float) -> Optimizer:
-    """Fused AdamW over the model's trained parameters, on whatever device they are."""
-    device = next(model.parameters()).device.type
-    return AdamW(decay_groups(model, weight_decay), lr=lr, betas=betas, fused=device in FUSED_DEVICES)
+def _trained(model: nn.Module) -> dict[str, Tensor]:
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def _adamw(groups: list[dict[str, Any]], lr: float, betas: tuple[float, float]) -> AdamW:
+    device = cast("list[Tensor]", groups[0]["params"])[0].device.type
+    return AdamW(groups, lr=lr, betas=tuple(betas), fused=device in FUSED_DEVICES)
 
 
 def set_learning_rate(optimizer: Optimizer, lr: float) -> None:

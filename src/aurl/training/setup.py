@@ -17,7 +17,7 @@ from aurl.training.averaging import average_weights
 from aurl.training.batches import BatchStream, ValidationBatches
 from aurl.training.checkpoint import EMA, MODEL, OPTIMIZER, RANDOM, Checkpoints, Found, read_tensors
 from aurl.training.monitor import estimate_horizon
-from aurl.training.optim import build_optimizer, load_optimizer_tensors
+from aurl.training.optim import OPTIMIZERS, load_optimizer_tensors
 from aurl.training.processes import Processes
 from aurl.training.random_state import seed_process, set_random_tensors
 from aurl.training.run import Run, create_run
@@ -95,7 +95,7 @@ def _learner(profile: Profile, data: DatasetInfo, accelerator: Accelerator, foun
     training = profile.training
     seed_process(training.seed, rank=0)  # all processes begin with the same weights
     plain = build_model(profile.model, data.codec).to(accelerator.device)
-    optimizer = build_optimizer(plain, lr=training.lr, betas=training.betas, weight_decay=training.weight_decay)
+    optimizer = OPTIMIZERS.from_component(training.optimizer, plain, training.lr, training.weight_decay)
     average = average_weights(plain, training.ema_decay) if training.ema_decay else None
     if found is not None:
         load_weights(plain, found.folder / f"{MODEL}.safetensors")

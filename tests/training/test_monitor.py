@@ -1,0 +1,83 @@
+import math
+
+import pytest
+
+from aurl.profile import Training
+from aurl.training.monitor import (
+    DivergedError,
+    check_finite,
+    describe,
+    estimate_horizon,
+    metrics_of,
+    note_improvement,
+    progress_note,
+    seconds_left,
+)
+from aurl.training.state import TrainingState, Window
+
+
+def test_metrics_are_means_of_their_own_counts():
+    window = Window(nats=30.0, loss=45.0, tokens=15, notes=5, gradient_norm=6.0, updates=3)
+    assert metrics_of(window) == {
+        "train/loss": 3.0,
+        "train/nats_per_token": 2.0,
+        "train/nats_per_note": 6.0,
+        "gradient_norm": 2.0,
+    }
+
+
+@pytest.mark.parametrize("name", ["nats", "loss", "gradient_norm"])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_anything_that_is_no_number_is_divergence(name, value):
+    with pytest.raises(DivergedError, match="step 40"):
+        check_finite(Window(**{name: value}), step=55, good_step=40)
+
+
+def test_numbers_are_no_divergence():
+    check_finite(Window(nats=1e30, loss=1e30, gradient_norm=1e30), step=1, good_step=0)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "expected"),
+    [
+        ({}, 700),  # nothing but horizon_steps
+        ({"max_steps": 300}, 300),
+        ({"max_minutes": 10}, 1200),  # 2 steps a second
+        ({"max_minutes": 10, "max_steps": 300}, 300),
+        ({"max_minutes": 1}, 120),
+        ({"max_minutes": 0.1}, 100),  # late already: never before the step that is reached
+    ],
+)
+def test_horizon_is_the_nearest_bound(bounds, expected):
+    state = TrainingState(step=100, seconds=50.0)
+    assert estimate_horizon(state, Training(horizon_steps=700, **bounds)) == expected
+
+
+def test_horizon_of_a_timed_run_that_has_not_begun():
+    assert estimate_horizon(TrainingState(), Training(horizon_steps=700, max_minutes=5)) == 700
+
+
+def test_time_left_is_that_of_the_nearest_bound():
+    state = TrainingState(step=100, seconds=50.0)
+    assert seconds_left(state, Training(), 50.0) is None
+    assert seconds_left(state, Training(max_steps=300), 50.0) == 100.0
+    assert seconds_left(state, Training(max_steps=300, max_minutes=2), 50.0) == 70.0
+    assert seconds_left(state, Training(max_minutes=0.5), 50.0) == 0.0
+
+
+def test_only_what_is_better_improves():
+    state = TrainingState()
+    found = []
+    for step, value in enumerate([5.0, 6.0, 5.0, math.nan, 4.0], start=1):
+        state.step = step
+        found.append((note_improvement(state, value), state.evaluations_since_best, state.best_step))
+    assert found == [(True, 0, 1), (False, 1, 1), (False, 2, 1), (False, 3, 1), (True, 0, 5)]
+    assert state.best_nats_per_note == 4.0
+
+
+def test_numbers_for_people():
+    assert describe({"step": 12345, "lr": 0.00061234, "tokens_per_second": 12345.6}) == (
+        "step 12,345, lr 0.0006123, tokens_per_second 12,346"
+    )
+    assert progress_note(1.2345, 4321.0) == "1.234 nats/token · 4,321 tokens/s"
+    assert progress_note(None, None) == ""
