@@ -188,12 +188,15 @@ def test_progress_ends_at_its_total(runs):
     assert len(reports) > 2
 
 
-def test_threads_are_put_back(runs):
+def test_one_thread_unless_asked_and_put_back_afterwards(runs):
     before, inside = torch.get_num_threads(), set()
     torch.set_num_threads(2)
     try:
-        generate(runs["beats"], seconds=1.0, threads=1, report=lambda _: inside.add(torch.get_num_threads()))
-        assert (inside, torch.get_num_threads()) == ({1}, 2)
+        for asked in (None, 1, 3):
+            told = {"seed": 0, "max_tokens": 5, "report": lambda _: inside.add(torch.get_num_threads())}
+            generate(runs["beats"], threads=asked, **told)
+            assert (inside, torch.get_num_threads()) == ({asked or 1}, 2)
+            inside.clear()
     finally:
         torch.set_num_threads(before)
 

@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -19,6 +20,9 @@ from aurl.progress import Interrupts, Report, silent
 SEED_LIMIT = 2**31
 """Seeds drawn for the user stay short enough to be typed again."""
 MAX_SEED = 2**63 - 1
+ONE_THREAD_PARAMETERS = 50_000_000
+"""Models below this decode with one CPU thread unless asked otherwise: the products of a step are too short to be
+shared, and two threads on a busy machine were ten times slower than one."""
 
 
 def generate(  # noqa: PLR0913 - one argument for each thing that the command can be asked for
@@ -60,7 +64,7 @@ def generate(  # noqa: PLR0913 - one argument for each thing that the command ca
         prompt: a song to continue.
         prompt_seconds: how much of it; None for all.
         max_tokens: most ids that are sampled for one piece.
-        threads: torch's CPU threads; None leaves them as they are.
+        threads: torch's CPU threads; None takes one for models up to 50 M parameters, else leaves them as they are.
         device: "auto", "cpu", "cuda", …
         report: told of seconds or bars made.
         interrupts: when it asks to stop, pieces end where they are and those not begun are left out.
@@ -72,19 +76,12 @@ def generate(  # noqa: PLR0913 - one argument for each thing that the command ca
         Rejected: the prompt cannot be used.
     """
     seed = _checked_seed(seed, count)
-    if seconds is not None and bars is not None:
-        raise UsageError("a piece cannot have a length in seconds and one in bars", hint="give one of them")
-    if prompt is None and prompt_seconds is not None:
-        raise UsageError("prompt_seconds without a prompt", hint="name a song to continue: --prompt song.mid")
-    with _threads(threads):
-        loaded = load_run(run_folder, checkpoint=checkpoint, device=choose_device(device))
-        told = loaded.profile.generation
-        sampler = Sampler(
-            temperature=told.temperature if temperature is None else temperature,
-            top_k=told.top_k if top_k is None else top_k,
-            top_p=told.top_p if top_p is None else top_p,
-            min_p=told.min_p if min_p is None else min_p,
-        )
+    _check_pairs(seconds, bars, prompt, prompt_seconds)
+    loaded = load_run(run_folder, checkpoint=checkpoint, device=choose_device(device))
+    told = loaded.profile.generation
+    asked: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
+    sampler = Sampler(**{name: getattr(told, name) if value is None else value for name, value in asked.items()})
+    with _threads(threads or (1 if loaded.parameters < ONE_THREAD_PARAMETERS else None)):
         return make_pieces(
             loaded.model,
             loaded.codec,
@@ -108,6 +105,15 @@ def _checked_seed(seed: int | None, count: int) -> int:
     if not 0 <= chosen <= MAX_SEED - count:
         raise UsageError(f"seed {chosen} is out of range", hint=f"give a whole number from 0 to {MAX_SEED - count}")
     return chosen
+
+
+def _check_pairs(
+    seconds: float | None, bars: int | None, prompt: Path | Score | None, prompt_seconds: float | None
+) -> None:
+    if seconds is not None and bars is not None:
+        raise UsageError("a piece cannot have a length in seconds and one in bars", hint="give one of them")
+    if prompt is None and prompt_seconds is not None:
+        raise UsageError("prompt_seconds without a prompt", hint="name a song to continue: --prompt song.mid")
 
 
 def _load_prompt(loaded: Loaded, song: Path | Score | None, seconds: float | None) -> Prompt | None:

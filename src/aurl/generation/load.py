@@ -38,6 +38,7 @@ class Loaded:
         run: folder of the run.
         checkpoint: folder of the checkpoint.
         is_average: the weights are the running average (EMA).
+        parameters: how many the model has.
     """
 
     model: MusicTransformerVAEGAN
@@ -47,6 +48,7 @@ class Loaded:
     run: Path
     checkpoint: Path
     is_average: bool
+    parameters: int
 
     @property
     def step(self) -> int:
@@ -79,9 +81,10 @@ def load_run(run: Path, *, checkpoint: str = BEST, ema: bool = True, device: str
     model = build_model(profile.model, codec)
     load_weights(model, folder / (EMA_FILE if is_average else MODEL_FILE))
     logger.info("model of %s, %s%s", run.name, folder.name, " (averaged weights)" if is_average else "")
+    parameters = sum(parameter.numel() for parameter in model.parameters())
     ready = pack_linears(model.to(torch.device(device)).eval())
     preprocess = facts.get("preprocess", profile.prepare.preprocess)
-    return Loaded(ready, codec, profile, preprocess, run, folder, is_average)
+    return Loaded(ready, codec, profile, preprocess, run, folder, is_average, parameters)
 
 
 def find_checkpoint(run: Path, name: str = BEST) -> Path:
