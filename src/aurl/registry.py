@@ -17,6 +17,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 HOMES = {
     "attention": ("aurl.model.attention", "ATTENTION"),
+    "optimizer": ("aurl.training.optim", "OPTIMIZERS"),
     "preprocess": ("aurl.preprocess", "PREPROCESS"),
     "schedule": ("aurl.training.schedules", "SCHEDULES"),
     "split": ("aurl.data.splits", "SPLITS"),

@@ -201,7 +201,11 @@ class TestValues:
             ('tokens.time_base="seconds"', "tokens.time_base", "seconds"),
             ("tokens.parts=false", "tokens.parts", False),
             ("tokens.header=[]", "tokens.header", []),
-            ("training.betas=[0.8, 0.9]", "training.betas", [0.8, 0.9]),
+            (
+                "training.optimizer={kind='adamw', betas=[0.8, 0.9]}",
+                "training.optimizer",
+                {"kind": "adamw", "betas": [0.8, 0.9]},
+            ),
         ],
     )
     def test_set_reads_toml_and_falls_back_to_text(self, load, override, key, value):

@@ -3,12 +3,25 @@ import torch
 from torch import nn
 
 from aurl.errors import DamagedError
-from aurl.training.optim import build_optimizer, load_optimizer_tensors, optimizer_tensors, set_learning_rate
+from aurl.training.optim import OPTIMIZERS, load_optimizer_tensors, optimizer_tensors, set_learning_rate
+
+KINDS = OPTIMIZERS.kinds()
 
 
 def model() -> nn.Module:
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4), nn.Linear(4, 2))
+
+
+class Named(nn.Module):
+    """A table, a hidden matrix and a gain, called as in the real model."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.embedding = nn.Embedding(5, 8)
+        self.hidden = nn.Linear(8, 6, bias=False)
+        self.norm = nn.LayerNorm(6)
 
 
 def train(network, optimizer, steps: int) -> None:
@@ -19,14 +32,15 @@ def train(network, optimizer, steps: int) -> None:
         optimizer.zero_grad(set_to_none=True)
 
 
-def build(network):
-    return build_optimizer(network, lr=1e-2, betas=(0.9, 0.95), weight_decay=0.5)
+def build(network, kind="adamw"):
+    return OPTIMIZERS.build(kind, network, 1e-2, 0.5)
 
 
-def test_only_matrices_decay():
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_matrices_decay(kind):
     network = model()
     before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
-    optimizer = build(network)
+    optimizer = build(network, kind)
     for parameter in network.parameters():
         parameter.grad = torch.zeros_like(parameter)
     optimizer.step()
@@ -35,14 +49,15 @@ def test_only_matrices_decay():
         torch.testing.assert_close(parameter.detach(), expected)
 
 
-def test_state_comes_back_bit_by_bit():
+@pytest.mark.parametrize("kind", KINDS)
+def test_state_comes_back_bit_by_bit(kind):
     whole, first = model(), model()
-    whole_optimizer, first_optimizer = build(whole), build(first)
+    whole_optimizer, first_optimizer = build(whole, kind), build(first, kind)
     train(whole, whole_optimizer, 3)
     train(first, first_optimizer, 3)
     second = model()
     second.load_state_dict(first.state_dict())
-    second_optimizer = build(second)
+    second_optimizer = build(second, kind)
     load_optimizer_tensors(second_optimizer, second, optimizer_tensors(first_optimizer, first))
     train(whole, whole_optimizer, 3)
     train(second, second_optimizer, 3)
@@ -59,7 +74,41 @@ def test_state_of_another_model_is_refused():
         load_optimizer_tensors(optimizer, network, {"exp_avg:nowhere": torch.zeros(4, 3)})
 
 
-def test_rate_is_given_to_every_group():
-    optimizer = build(model())
-    set_learning_rate(optimizer, 0.125)
-    assert {group["lr"] for group in optimizer.param_groups} == {0.125}
+@pytest.mark.parametrize("kind", KINDS)
+def test_rate_is_given_to_every_group_and_counts(kind):
+    network = model()
+    optimizer = build(network, kind)
+    set_learning_rate(optimizer, 0.0)
+    before = [parameter.detach().clone() for parameter in network.parameters()]
+    train(network, optimizer, 2)
+    assert all(torch.equal(old, new) for old, new in zip(before, network.parameters(), strict=True))
+    assert {group["lr"] for group in optimizer.param_groups} == {0.0}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_parameter_is_trained(kind):
+    network = model()
+    before = [parameter.detach().clone() for parameter in network.parameters()]
+    train(network, build(network, kind), 1)
+    assert not any(torch.equal(old, new) for old, new in zip(before, network.parameters(), strict=True))
+
+
+def test_muon_orthogonalises_hidden_matrices_and_leaves_the_rest_to_adamw():
+    network, plain = Named(), Named()
+    optimizer, reference = OPTIMIZERS.build("muon", network, 1e-2, 0.0), OPTIMIZERS.build("adamw", plain, 1e-2, 0.0)
+    generator = torch.Generator().manual_seed(2)
+    before = network.hidden.weight.detach().clone()
+    for ours, theirs in zip(network.parameters(), plain.parameters(), strict=True):
+        ours.grad = torch.randn(ours.shape, generator=generator)
+        theirs.grad = ours.grad.clone()
+    gradient = network.hidden.weight.grad.clone()
+    optimizer.step()
+    reference.step()
+    assert torch.equal(network.embedding.weight, plain.embedding.weight)
+    assert torch.equal(network.norm.weight, plain.norm.weight)
+    update = (before - network.hidden.weight.detach()) / (1e-2 * 0.2 * 8**0.5)
+    singular = torch.linalg.svdvals(update)
+    # Five Newton-Schulz steps bring every singular value near 1; the polar factor of the gradient has exactly 1.
+    assert ((singular > 0.6) & (singular < 1.3)).all()
+    u, _, vh = torch.linalg.svd(gradient, full_matrices=False)
+    assert torch.nn.functional.cosine_similarity(update.flatten(), (u @ vh).flatten(), dim=0) > 0.95

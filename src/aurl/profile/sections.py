@@ -135,10 +135,10 @@ class Training(Section):
     schedule: Annotated[Component, ComponentOf("schedule")] = Field(
         default={"kind": "cosine"}, description="How the learning rate falls after the warm-up."
     )
-    weight_decay: float = Field(default=0.1, ge=0, description="AdamW's weight decay, on matrices only.")
-    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field(
-        default=(0.9, 0.95), description="AdamW's averaging rates of the gradient and of its square."
+    optimizer: Annotated[Component, ComponentOf("optimizer")] = Field(
+        default={"kind": "muon"}, description="How gradients become updates."
     )
+    weight_decay: float = Field(default=0.1, ge=0, description="Weight decay, on matrices only.")
     clip_norm: float = Field(default=1.0, ge=0, description="Largest norm of the gradient; 0 does not clip.")
     accumulation: int = Field(default=1, ge=1, description="Batches whose gradients make one optimiser step.")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(

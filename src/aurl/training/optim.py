@@ -57,12 +57,12 @@ class MuonWithAdamW(Optimizer):
         hidden.state = rest.state = self.state
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """Update all parameters that have a gradient."""
         if closure is not None:
             raise ValueError("no closure is taken: gradients are computed before the step")
         for part in self._parts:
-            part.step()
+            part.step()  # type: ignore[no-untyped-call]
 
 
 def decay_groups(parameters: Iterable[Tensor], weight_decay: float) -> list[dict[str, Any]]:
@@ -81,7 +81,7 @@ def _trained(model: nn.Module) -> dict[str, Tensor]:
 
 def _adamw(groups: list[dict[str, Any]], lr: float, betas: tuple[float, float]) -> AdamW:
     device = cast("list[Tensor]", groups[0]["params"])[0].device.type
-    return AdamW(groups, lr=lr, betas=tuple(betas), fused=device in FUSED_DEVICES)
+    return AdamW(groups, lr=lr, betas=betas, fused=device in FUSED_DEVICES)
 
 
 def set_learning_rate(optimizer: Optimizer, lr: float) -> None:
