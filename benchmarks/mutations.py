@@ -82,6 +82,13 @@ def move_bytes(data: bytearray, rng: np.random.Generator) -> None:
         data[start:stop] = rng.bytes(stop - start)
 
 
+def repeat_byte(data: bytearray, rng: np.random.Generator) -> None:
+    """Up to 100,000 times the same byte, inserted anywhere: padding, or a delta time without an end."""
+    at = int(rng.integers(len(data)))
+    value = int(rng.choice([0x00, 0x80, 0xFF, rng.integers(256)]))
+    data[at:at] = bytes([value]) * int(rng.choice([1, 100, 100_000]))
+
+
 MUTATIONS: tuple[Mutation, ...] = (
     flip_bits,
     truncate,
@@ -89,6 +96,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     lengthen_deltas,
     insert_messages,
     move_bytes,
+    repeat_byte,
 )
 
 

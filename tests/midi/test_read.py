@@ -171,6 +171,19 @@ def test_stacked_note_ons_cost_no_more_than_others():
     assert result.score.note_count == 1
 
 
+@pytest.mark.parametrize("byte", [0x00, 0x40, 0x80, 0x90, 0xC0, 0xF0, 0xFF])
+def test_a_million_times_one_byte_is_soon_refused(byte):
+    # a delta time without an end was once added up bit by bit, for hours
+    with pytest.raises(Rejected):
+        read_score(midi(bytes([byte]) * 1_000_000))
+
+
+def test_thousands_of_tracks_that_are_nearly_alike_are_soon_compared():
+    body = b"".join(bytes([0, 0x90 | c, p, 64, 0, 0x80 | c, p, 64]) for c in range(9) for p in (40, 41))
+    bodies = [body[: 8 * (1 + i % 18)].replace(b"\x40\x00\x80", bytes([1 + i % 127, 0, 0x80])) for i in range(2000)]
+    assert read_score(midi(*bodies)).score.note_count > 100
+
+
 def test_drums_and_names_and_order():
     data = midi("00ff0303 4b6974 00992440 00992640 60892400 00892600", "00c018 00903c40 00904040 60803c00 00804000")
     score = read_score(data).score

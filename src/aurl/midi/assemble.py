@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from aurl.midi.events import Bytes, Events, Program
+from aurl.midi.events import Bytes, Events, Meta, Program
 from aurl.midi.maps import key_signatures, tempos, texts, time_signatures, track_names
 from aurl.midi.pair import next_of_key, pair_notes
 from aurl.midi.score import DRUM_CHANNEL, Controls, Ints, Notes, Score, Text, Track
@@ -132,10 +132,11 @@ def _controls(events: Events, parts: list[int]) -> list[Controls]:
 
 def _lyrics(events: Events, parts: list[int]) -> list[tuple[Text, ...]]:
     """Lyrics of each part: those of its chunk if it is the chunk's first part; without a part, the first has them."""
-    result: list[tuple[Text, ...]] = [()] * len(parts)
-    chunks = [part >> 11 for part in parts]
-    for chunk in sorted({meta.chunk for meta in events.metas if meta.kind == LYRIC}) if parts else ():
-        index = chunks.index(chunk) if chunk in chunks else 0
-        sung = result[index] + texts([meta for meta in events.metas if meta.chunk == chunk], LYRIC)
-        result[index] = tuple(sorted(sung, key=lambda text: text.tick))
-    return result
+    if not parts:
+        return []
+    sung: dict[int, list[Meta]] = {}
+    first_parts = {part >> 11: index for index, part in reversed(list(enumerate(parts)))}
+    for meta in events.metas:
+        if meta.kind == LYRIC:
+            sung.setdefault(first_parts.get(meta.chunk, 0), []).append(meta)
+    return [texts(sung.get(index, ()), LYRIC) for index in range(len(parts))]

@@ -47,12 +47,16 @@ def _lyrics(tracks: list[Any], sounding: list[Any], skim: Skim) -> list[tuple[Te
     result: list[tuple[Text, ...]] = [()] * len(sounding)
     if not skim.lyric_chunks:
         return result
-    eventful = sorted({run[0] for run in skim.runs if run[3]})
+    eventful = {chunk: index for index, chunk in enumerate(sorted({run[0] for run in skim.runs if run[3]}))}
     sung = [track.lyrics for track in tracks if len(track.lyrics)]
-    if len(eventful) != len(sounding) or len(sung) != len(skim.lyric_chunks) or set(skim.lyric_chunks) - set(eventful):
+    if (
+        len(eventful) != len(sounding)
+        or len(sung) != len(skim.lyric_chunks)
+        or set(skim.lyric_chunks) - eventful.keys()
+    ):
         return None
     for chunk, lyrics in zip(skim.lyric_chunks, sung, strict=True):
-        result[eventful.index(chunk)] = tuple(Text(text.time, text.text) for text in lyrics)
+        result[eventful[chunk]] = tuple(Text(text.time, text.text) for text in lyrics)
     return result
 
 

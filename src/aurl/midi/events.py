@@ -166,11 +166,13 @@ def _run_ticks(data: bytes, skim: Skim, runs: _Runs, delta: Ints) -> tuple[Ints,
 
 def _delta_before(data: bytes, start: int, stop: int) -> int:
     """The delta time that ends before the status at `stop`, in a run that starts at `start`."""
-    value, shift, at = data[stop - 1], 7, stop - 2
-    while at >= start and data[at] >= 0x80:
+    value, at = data[stop - 1], stop - 2
+    for shift in (7, 14, 21):
+        if at < start or data[at] < 0x80:
+            return value
         value += (data[at] & 0x7F) << shift
-        shift, at = shift + 7, at - 1
-    if shift > 28:
+        at -= 1
+    if at >= start and data[at] >= 0x80:
         raise Irregular("a delta time of more than four bytes")
     return value
 

@@ -146,22 +146,27 @@ def drop_duplicate_tracks(score: Score) -> Repaired:
 
     Notes are the same where onset, duration, pitch and velocity are.
     """
-    if len(score.tracks) < 2:
+    if len({_outline(track) for track in score.tracks}) == len(score.tracks):
         return score, []
-    alike: dict[tuple[int, bool, int, int, int], list[int]] = {}
+    places: dict[tuple[int, bool, bytes], int] = {}
     kept: list[Track] = []
     for track in score.tracks:
-        notes = track.notes
-        ends = (int(notes.onset[0]), int(notes.onset[-1])) if len(notes) else (0, 0)
-        places = alike.setdefault((track.program, track.is_drum, len(notes), *ends), [])
-        twin = next((place for place in places if kept[place].notes == notes), None)
-        if twin is None:
-            places.append(len(kept))
+        columns = (getattr(track.notes, name) for name in Notes._dtypes)
+        content = (track.program, track.is_drum, b"".join(column.tobytes() for column in columns))
+        twin = places.setdefault(content, len(kept))
+        if twin == len(kept):
             kept.append(track)
         elif track.lyrics and not kept[twin].lyrics:
             kept[twin] = replace(kept[twin], lyrics=track.lyrics)
     dropped = len(score.tracks) - len(kept)
     return (replace(score, tracks=tuple(kept)), [Repair("duplicate_tracks", dropped)]) if dropped else (score, [])
+
+
+def _outline(track: Track) -> tuple[int, bool, int, int, int]:
+    """What duplicates have in common, cheap to tell: few scores have two tracks with the same."""
+    onset = track.notes.onset
+    first, last = (int(onset[0]), int(onset[-1])) if len(onset) else (0, 0)
+    return track.program, track.is_drum, len(onset), first, last
 
 
 def trim_leading_silence(score: Score) -> Repaired:

@@ -245,9 +245,7 @@ def _is_utf8(payload: bytes) -> bool:
 
 def _status_position(data: bytes, at: int) -> int:
     """Where the status after the delta time at `at` should be."""
-    end = at
-    while data[end] >= 0x80:
-        end += 1
-    if end - at > 3:
-        raise Irregular("a delta time of more than four bytes")
-    return end + 1
+    for end in range(at, at + 4):
+        if data[end] < 0x80:
+            return end + 1
+    raise Irregular("a delta time of more than four bytes")
