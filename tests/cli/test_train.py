@@ -118,18 +118,50 @@ def test_damaged_checkpoint_is_said_aloud_and_the_one_before_is_used(aurl, home)
     assert aurl("resume", "first", "--max-steps", 9).returncode == ExitCode.DAMAGED
 
 
+LAUNCHERS = {
+    "--processes": ([], ["--processes", "2"]),
+    "torchrun": (["-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone"], []),
+    # On CPUs without MPI it starts one process, however many are asked for.
+    "accelerate launch": (["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1"], []),
+}
+
+
+def launch_command(how, name):
+    launcher, flags = LAUNCHERS[how]
+    args = ["train", *TINY, "--max-steps", "4", "--name", name, "--threads", "1", "--json", "--device", "cpu", *flags]
+    return [sys.executable, *launcher, "-m", "aurl", *args]
+
+
+def launch(how, name):
+    """Run to the end; a launcher that hangs is asked to end, as it then ends its own processes."""
+    with subprocess.Popen(
+        launch_command(how, name), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            out, err = process.communicate(timeout=180)
+        except subprocess.TimeoutExpired:
+            process.terminate()
+            raise
+    return process.returncode, out, err
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["--processes", "accelerate launch"])
-def test_two_processes_speak_with_one_voice(aurl, home, how):
-    args = ["train", *TINY, "--max-steps", "4", "--name", "two", "--threads", "1", "--json", "--device", "cpu"]
-    if how == "--processes":
-        result = aurl(*args, "--processes", 2)
-    else:
-        launcher = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
-        command = [*launcher, "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "-m", "aurl"]
-        result = subprocess.run([*command, *args], capture_output=True, text=True, timeout=300, check=False)
-    assert result.returncode == 0, result.stderr
-    told = json.loads(result.stdout)
+@pytest.mark.parametrize("how", LAUNCHERS)
+def test_processes_of_a_run_speak_with_one_voice(home, how):
+    code, out, err = launch(how, "two")
+    assert code == 0, err
+    told = json.loads(out)
     assert (told["step"], told["run_folder"]) == (4, str(home / "runs" / "two"))
-    assert result.stderr.count("data set: songs, the latest") == 1
+    processes = json.loads((home / "runs" / "two" / "run.json").read_text())["processes"]
+    assert processes == (1 if how == "accelerate launch" else 2)
+    assert err.count("data set: songs, the latest") == 1
+    assert err.count("next: aurl generate") == 1
     assert sorted(path.name for path in (home / "runs").iterdir() if path.is_dir()) == ["first", "two"]
+
+
+@pytest.mark.slow
+def test_launched_processes_tell_of_an_error_once(home):
+    code, _, err = launch("torchrun", "first")
+    assert code != 0
+    assert err.count("aurl: error: the run first exists already") == 1
+    assert "aurl [process 1]: error" not in err
