@@ -42,16 +42,18 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _sync_file(path: Path) -> None:
+def sync_file(path: Path) -> None:
+    """Flush the file's content to the disk."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 
 
 @contextmanager
-def atomic_write(path: Path, *, mode: Literal["wb", "w"] = "wb") -> Iterator[IO[Any]]:
+def atomic_write(path: Path, *, mode: Literal["wb", "w"] = "wb", durable: bool = True) -> Iterator[IO[Any]]:
     """A file to write to, which becomes `path` when the block ends well and disappears when it does not.
 
-    The folder is made if need be; a symbolic link keeps pointing to the file that it names.
+    The folder is made if need be; a symbolic link keeps pointing to the file that it names. What is not `durable`
+    survives the death of the process; only `sync_file` and `sync_folder` make it survive that of the machine.
     """
     path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,17 +63,19 @@ def atomic_write(path: Path, *, mode: Literal["wb", "w"] = "wb") -> Iterator[IO[
         with temporary.open(mode.replace("w", "x"), encoding=encoding) as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    if durable:
+        sync_folder(path.parent)
 
 
-def write_bytes(path: Path, value: bytes) -> None:
+def write_bytes(path: Path, value: bytes, *, durable: bool = True) -> None:
     """Write `value` atomically."""
-    with atomic_write(path) as file:
+    with atomic_write(path, durable=durable) as file:
         file.write(value)
 
 
@@ -201,7 +205,7 @@ def atomic_folder(final: Path) -> Iterator[Path]:
 def _sync_tree(folder: Path) -> None:
     for root, _, names in os.walk(folder):
         for name in names:
-            _sync_file(Path(root, name))
+            sync_file(Path(root, name))
         sync_folder(Path(root))
 
 

@@ -192,6 +192,22 @@ def test_a_lost_or_damaged_index_is_taken_from_the_shards(library, folder):
             assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
+def test_shards_of_a_killed_run_that_lost_their_content_are_made_again(library, folder, tmp_path, monkeypatch):
+    """After the death of the machine, what was not yet on the disk may be zeros."""
+    prepare([library], PROFILE, tmp_path / "whole", jobs=1)
+    prepare([library], PROFILE, folder, jobs=1)
+    for name in ("manifest.json", "index.sqlite", "audit.json"):
+        (folder / name).unlink()
+    paths = sorted((folder / "shards").glob("*.safetensors"))
+    for path, keep in zip(paths[:3], (0, 0.5, 0.9), strict=True):
+        content = path.read_bytes()
+        kept = int(len(content) * keep)
+        path.write_bytes(content[:kept] + bytes(len(content) - kept))
+    result = prepare([library], PROFILE, folder, jobs=1)
+    assert 0 < result.new < 60
+    assert contents(folder) == contents(tmp_path / "whole")
+
+
 @pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[:-1])])
 def test_a_lost_or_cut_shard_is_noticed_and_made_again(library, folder, damage):
     prepare([library], PROFILE, folder, jobs=1)

@@ -116,6 +116,18 @@ def test_no_flipped_bit_in_the_header_is_fatal(path):
     assert refused > size // 2
 
 
+def test_every_flipped_bit_of_the_tensors_is_found_on_request(path):
+    whole = path.read_bytes()
+    start = 8 + int.from_bytes(whole[:8], "little")
+    Shard(path).verify()
+    for bit in range(8 * start, 8 * len(whole), 97):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        with pytest.raises(DamagedError):
+            Shard(path).verify()
+
+
 def test_a_header_that_promises_gigabytes_is_refused(path):
     whole = path.read_bytes()
     path.write_bytes((2**60).to_bytes(8, "little") + whole[8:])

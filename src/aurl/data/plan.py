@@ -68,6 +68,7 @@ def contents(path: Path, recipe: Recipe) -> frozenset[bytes]:
         shard = Shard(path)
         if shard.signature != recipe.signature:
             return frozenset()
+        shard.verify()
         return frozenset(bytes.fromhex(record.sha256) for record in shard.records())
     except (DamagedError, ValueError) as error:
         logger.warning("a shard of an earlier run is of no use: %s", error)

@@ -1,5 +1,8 @@
 """Token shards: pieces back to back in one safetensors file, their records with them, written at once or not at all.
 
+The header carries a checksum of all tensors. Shards are written without waiting for the disk (`prepare` does that
+beside the work), so after the death of the machine a shard that no manifest names may have lost its content.
+
 Tensors of a shard of n pieces and m records (m - n of them of rejected files):
 
 | name | type | shape | holds |
@@ -15,13 +18,12 @@ Tensors of a shard of n pieces and m records (m - n of them of rejected files):
 import hashlib
 import json
 import mmap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save
 
 from aurl.data.records import Record
 from aurl.errors import DamagedError
@@ -31,7 +33,6 @@ from aurl.tokens.vocabulary import NOTE_ON, VELOCITY, VELOCITY_BINS
 
 SUFFIX = ".safetensors"
 METADATA_KEY = "aurl"
-"""The only metadata key: several would be stored in random order."""
 MAX_HEADER_BYTES = 2**16
 _LENGTH_BYTES = 8
 _DTYPES: dict[str, np.dtype[Any]] = {
@@ -42,7 +43,7 @@ _DTYPES: dict[str, np.dtype[Any]] = {
     "pitches": np.dtype("<i8"),
     "velocities": np.dtype("<i8"),
 }
-_NAMES = {"U16": np.dtype("<u2"), "I64": np.dtype("<i8"), "U8": np.dtype("u1")}
+_TYPE_NAMES = {np.dtype("<u2"): "U16", np.dtype("<i8"): "I64", np.dtype("u1"): "U8"}
 
 Ids = NDArray[np.uint16]
 NO_IDS: Ids = np.empty(0, np.uint16)
@@ -64,16 +65,30 @@ def write_shard(path: Path, pieces: Sequence[tuple[Ids, Record]], rejected: Sequ
     lines = [record.to_line() + b"\n" for record in (*(record for _, record in pieces), *rejected)]
     pitches, velocities = note_histograms(ids)
     tensors = {
-        "ids": ids,
         "offsets": _offsets([len(piece) for piece, _ in pieces]),
-        "records": np.frombuffer(b"".join(lines), np.uint8),
         "record_offsets": _offsets([len(line) for line in lines]),
         "pitches": pitches,
         "velocities": velocities,
+        "ids": ids,
+        "records": np.frombuffer(b"".join(lines), np.uint8),
     }
-    content = save(tensors, {METADATA_KEY: json.dumps({"signature": signature})})
-    write_bytes(path, content)
+    content = _safetensors(tensors, signature)
+    write_bytes(path, content, durable=False)
     return hashlib.sha256(content).hexdigest()
+
+
+def _safetensors(tensors: Mapping[str, NDArray[Any]], signature: str) -> bytes:
+    """The file, with a checksum of its tensors in the header; widest types first, so that all are aligned."""
+    body = b"".join(tensor.astype(_DTYPES[name]).tobytes() for name, tensor in tensors.items())
+    facts = json.dumps({"signature": signature, "sha256": hashlib.sha256(body).hexdigest()})
+    header: dict[str, Any] = {"__metadata__": {METADATA_KEY: facts}}
+    stop = 0
+    for name, tensor in tensors.items():
+        start, stop = stop, stop + tensor.size * _DTYPES[name].itemsize
+        header[name] = {"dtype": _TYPE_NAMES[_DTYPES[name]], "shape": [tensor.size], "data_offsets": [start, stop]}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % _LENGTH_BYTES)
+    return len(text).to_bytes(_LENGTH_BYTES, "little") + text + body
 
 
 def _offsets(lengths: Sequence[int]) -> NDArray[np.int64]:
@@ -116,11 +131,12 @@ class Shard:
             raise self._damaged(str(error)) from error
         self.bytes = len(self._map)
         header, start = self._header()
+        self._body_start = start
         tensors = {name: self._tensor(header.get(name), dtype, start) for name, dtype in _DTYPES.items()}
         self.ids, self.offsets = tensors["ids"], tensors["offsets"]
         self.pitches, self.velocities = tensors["pitches"], tensors["velocities"]
         self._records, self._record_offsets = tensors["records"], tensors["record_offsets"]
-        self.signature = self._read_signature(header)
+        self.signature, self._sha256 = self._facts(header)
         self._check_shape()
 
     def __len__(self) -> int:
@@ -145,6 +161,16 @@ class Shard:
         """All records, those of the pieces first, in order of row."""
         return (self.record(row) for row in range(self.record_count))
 
+    def verify(self) -> None:
+        """Compare every byte of the tensors with the checksum.
+
+        Raises:
+            DamagedError: they differ.
+        """
+        with memoryview(self._map) as view:
+            if hashlib.sha256(view[self._body_start :]).hexdigest() != self._sha256:
+                raise self._damaged("its content does not match its checksum")
+
     def _damaged(self, fault: str) -> DamagedError:
         return DamagedError(f"{self.path} is damaged: {fault}", hint="prepare the data set again: aurl prepare PATH…")
 
@@ -165,18 +191,20 @@ class Shard:
     def _tensor(self, entry: Any, dtype: np.dtype[Any], start: int) -> NDArray[Any]:
         try:
             (count,), (begin, end) = entry["shape"], entry["data_offsets"]
-            known = _NAMES[entry["dtype"]] == dtype and all(type(value) is int for value in (count, begin, end))
+            known = entry["dtype"] == _TYPE_NAMES[dtype] and all(type(value) is int for value in (count, begin, end))
         except (KeyError, TypeError, ValueError) as error:
             raise self._damaged(f"a tensor is described wrongly ({error!r})") from error
         if not known or not 0 <= begin <= end <= self.bytes - start or end - begin != count * dtype.itemsize:
             raise self._damaged(f"a tensor reaches outside the file or has another type: {entry}")
         return np.frombuffer(self._map, dtype, count, start + begin)
 
-    def _read_signature(self, header: dict[str, Any]) -> str:
+    def _facts(self, header: dict[str, Any]) -> tuple[str, str]:
+        """Signature and checksum."""
         try:
-            return str(json.loads(header["__metadata__"][METADATA_KEY])["signature"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise self._damaged(f"it has no signature ({error!r})") from error
+            facts = json.loads(header["__metadata__"][METADATA_KEY])
+            return str(facts["signature"]), str(facts["sha256"])
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            raise self._damaged(f"it does not say what it is ({error!r})") from error
 
     def _check_shape(self) -> None:
         for offsets, content in ((self.offsets, self.ids), (self._record_offsets, self._records)):

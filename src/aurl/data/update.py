@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from aurl.data.records import Record
 from aurl.data.splits import SPLITS
 from aurl.profile import Profile
 from aurl.progress import Interrupts, Progress, Report
-from aurl.storage import remove_leftovers, sha256_file
+from aurl.storage import remove_leftovers, sha256_file, sync_file, sync_folder
 
 logger = logging.getLogger(__name__)
 
@@ -120,12 +121,18 @@ class Update:
         total = sum(len(task.sources) for task in plan.tasks)
         refused: list[Record] = []
         files = tasks = 0
-        for task, written in engine.run(plan.tasks, encode_shard, self.interrupts):
-            shards[written.name] = written.sha256
-            refused += written.transient
-            files += len(task.sources)
-            tasks += 1
-            self.report(Progress("prepare", files, total, "files"))
+        with ThreadPoolExecutor(1) as disk:  # waiting for the disk must not hold up the workers
+            synced = [disk.submit(sync_file, shard_path(self.folder, name)) for name in shards]
+            for task, written in engine.run(plan.tasks, encode_shard, self.interrupts):
+                shards[written.name] = written.sha256
+                synced.append(disk.submit(sync_file, shard_path(self.folder, written.name)))
+                refused += written.transient
+                files += len(task.sources)
+                tasks += 1
+                self.report(Progress("prepare", files, total, "files"))
+            for flushed in synced:
+                flushed.result()
+        sync_folder(self.folder / SHARDS)
         return _Encoded(shards, refused, files, complete=tasks == len(plan.tasks))
 
 
