@@ -102,6 +102,19 @@ def test_tidying_moves_damaged_folders_away_and_clears_leftovers(checkpoints):
     assert checkpoints.find().step == 200
 
 
+def test_best_never_points_to_what_was_moved_away(checkpoints):
+    save(checkpoints, 100, best_step=100)
+    save(checkpoints, 200, best_step=200)
+    (checkpoints.folder / "step-00000200" / "state.json").unlink()
+    checkpoints.tidy(checkpoints.find())
+    assert (checkpoints.folder / "best").read_text() == "step-00000100\n"
+    save(checkpoints, 200)
+    save(checkpoints, 300, best_step=300)
+    shutil.rmtree(checkpoints.folder / "step-00000300")
+    checkpoints.tidy(checkpoints.find())
+    assert not (checkpoints.folder / "best").exists()
+
+
 def test_failure_while_writing_leaves_the_former_state(checkpoints):
     save(checkpoints, 100)
     with pytest.raises(TypeError):

@@ -1,5 +1,7 @@
 import pytest
 import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import nn
 
 from aurl.errors import DamagedError
@@ -112,3 +114,23 @@ def test_muon_orthogonalises_hidden_matrices_and_leaves_the_rest_to_adamw():
     assert ((singular > 0.6) & (singular < 1.3)).all()
     u, _, vh = torch.linalg.svd(gradient, full_matrices=False)
     assert torch.nn.functional.cosine_similarity(update.flatten(), (u @ vh).flatten(), dim=0) > 0.95
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rate_and_state_stay_its_own_under_accelerate(kind):
+    """Accelerate gives an optimizer a copy of its state when it wraps it."""
+    network, wrapped_network = model(), model()
+    optimizer = build(network, kind)
+    raw = build(wrapped_network, kind)
+    AcceleratorState._reset_state(reset_partial_state=True)
+    prepared_network, prepared = Accelerator(cpu=True).prepare(wrapped_network, raw)
+    for rate in (1e-2, 1e-3):
+        set_learning_rate(optimizer, rate)
+        set_learning_rate(prepared, rate)
+        train(network, optimizer, 2)
+        train(prepared_network, prepared, 2)
+    for expected, found in zip(network.parameters(), wrapped_network.parameters(), strict=True):
+        assert torch.equal(expected, found)
+    kept = optimizer_tensors(prepared, wrapped_network)
+    assert kept.keys() == optimizer_tensors(optimizer, network).keys()
+    assert len(kept) >= len(list(network.parameters()))

@@ -58,6 +58,11 @@ class Found:
         """Updates done when it was saved."""
         return int(self.folder.name.removeprefix(PREFIX))
 
+    @property
+    def best_step(self) -> int:
+        """Step of the best validation until then, 0 without."""
+        return int(self.state.get("best_step", 0))
+
 
 def folder_name(step: int) -> str:
     """Name of the checkpoint after `step` updates; names sort by step."""
@@ -82,7 +87,7 @@ class Checkpoints:
         Args:
             step: updates done.
             groups: file name without suffix → tensors.
-            state: JSON values; the schema version is added.
+            state: JSON values; the schema version and the best step are added.
             best_step: the checkpoint that `best` is to point to, 0 for none.
         """
         final = self.folder / folder_name(step)
@@ -90,7 +95,7 @@ class Checkpoints:
             for name, tensors in groups.items():
                 plain = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
                 save_file(plain, temporary / f"{name}.safetensors")
-            write_json(temporary / STATE_NAME, {"schema_version": SCHEMA_VERSION, **state})
+            write_json(temporary / STATE_NAME, {"schema_version": SCHEMA_VERSION, "best_step": best_step, **state})
             write_manifest(temporary)
         self._point(LATEST, step)
         if best_step and (self.folder / folder_name(best_step)).is_dir():
@@ -130,7 +135,12 @@ class Checkpoints:
         for name in found.damaged:
             shutil.rmtree(self.folder / f"{DAMAGED_PREFIX}{name}", ignore_errors=True)
             (self.folder / name).rename(self.folder / f"{DAMAGED_PREFIX}{name}")
-        write_text(self.folder / LATEST, f"{found.folder.name}\n")
+        self._point(LATEST, found.step)
+        best = self.folder / folder_name(found.best_step)
+        if found.best_step and best.is_dir():
+            self._point(BEST, found.best_step)
+        else:
+            (self.folder / BEST).unlink(missing_ok=True)
 
     def _newest_first(self) -> Iterator[Path]:
         yield from sorted((path for path in self.folder.glob(f"{PREFIX}*") if path.is_dir()), reverse=True)

@@ -22,16 +22,17 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import torch
 
-from aurl.errors import AurlError, ExitCode
+from aurl.errors import AurlError, ExitCode, UsageError
 from aurl.progress import Interrupts, Progress, Report
 from aurl.training.hardware import default_threads
 
 logger = logging.getLogger(__name__)
 WORKER_MODULE = "aurl.training.worker"
 POLL_SECONDS = 0.1
-GRACE_SECONDS = 3.0
-"""How long the other workers get to end by themselves once one of them has failed."""
+GRACE_SECONDS = 10.0
+"""How long the other workers get to end by themselves once one of them has failed, or given the result."""
 LOOPBACK = "127.0.0.1"
 Message = dict[str, Any]
 
@@ -109,8 +110,14 @@ def launch(
         What the main worker gave as its result.
 
     Raises:
+        UsageError: there are GPUs, but not one for each process.
         WorkerError: a worker failed.
     """
+    if device != "cpu" and 0 < torch.cuda.device_count() < processes:
+        raise UsageError(
+            f"{processes} processes need as many GPUs; there are {torch.cuda.device_count()}",
+            hint="ask for fewer --processes, or for --device cpu",
+        )
     task = {"run": str(run_folder), "threads": threads or default_threads(processes), "device": device}
     with _started(processes, task) as workers:
         return _Conversation(workers, report, interrupts).result()
@@ -141,7 +148,7 @@ class _Conversation:
         while any(worker.process.poll() is None for worker in self._workers):
             self._pass_requests_on()
             self._hear()
-            if any(worker.process.poll() for worker in self._workers):
+            if self._result is not None or any(worker.process.poll() for worker in self._workers):
                 self._end_all()
         for reader in self._readers:
             reader.join()
@@ -185,7 +192,7 @@ class _Conversation:
             self._result = message["result"]
 
     def _end_all(self) -> None:
-        """One has failed: the others, who wait for it in vain, get a moment, then no more."""
+        """One has failed or all are done: the others, who may wait for it in vain, get a moment, then no more."""
         deadline = time.monotonic() + GRACE_SECONDS
         while time.monotonic() < deadline and any(worker.process.poll() is None for worker in self._workers):
             self._hear()

@@ -49,19 +49,27 @@ def muon(
 
 
 class MuonWithAdamW(Optimizer):
-    """Two optimizers, each with parameters of its own, that look like one: groups and state are shared with it."""
+    """Two optimizers, each with parameters of its own, that look like one.
+
+    Groups and state are this one's. They are lent to the two at every step, for whoever loads a state (Accelerate does
+    on wrapping an optimizer) puts new ones in their place: rates set and states saved here would no longer be theirs.
+    """
 
     def __init__(self, hidden: Muon, rest: AdamW) -> None:
         super().__init__([*hidden.param_groups, *rest.param_groups], {"fused": rest.defaults["fused"]})
         self._parts = (hidden, rest)
-        hidden.state = rest.state = self.state
+        self._hidden_groups = len(hidden.param_groups)
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """Update all parameters that have a gradient."""
         if closure is not None:
             raise ValueError("no closure is taken: gradients are computed before the step")
+        hidden, rest = self._parts
+        hidden.param_groups = self.param_groups[: self._hidden_groups]
+        rest.param_groups = self.param_groups[self._hidden_groups :]
         for part in self._parts:
+            part.state = self.state
             part.step()  # type: ignore[no-untyped-call]
 
 

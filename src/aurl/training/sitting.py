@@ -2,7 +2,7 @@
 
 import logging
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import torch
 
@@ -37,9 +37,11 @@ def train_here(
         interrupts: looked at between steps.
     """
     profile, facts = run.profile(), run.facts()
+    threads_before = torch.get_num_threads()
     torch.set_num_threads(threads or facts.get("threads") or default_threads(local_world()))
     accelerator, processes = start_accelerator(profile, device=device, precision=facts.get("precision"))
     with ExitStack() as stack:
+        stack.callback(torch.set_num_threads, threads_before)
         if processes.is_main:
             stack.enter_context(lock(run.lock))
             stack.enter_context(logging_to(run.log))
@@ -49,7 +51,8 @@ def train_here(
             return _train(session, found, report if processes.is_main else silent, interrupts)
         except Exception as error:
             if processes.is_main:
-                run.update(status="failed", error=f"{type(error).__name__}: {error}")
+                with suppress(OSError):  # a full disk may be why it failed, and is then the error to tell of
+                    run.update(status="failed", error=f"{type(error).__name__}: {error}")
             raise
 
 
