@@ -1,12 +1,12 @@
 """Training speed: aurl's whole update beside the bare model and beside a same-sized HF Llama, as shares of the peak.
 
-    python -m benchmarks.train [--threads 1] [--repeats 7] [--dropout 0] [--json figures.json]
+    python -m benchmarks.train [--threads 1] [--repeats 7] [--dropout 0] [--set KEY=VALUE] [--json figures.json]
     python -m benchmarks.train --memory
 
 An update of ours is everything that happens in a step of `aurl train`: Accelerate, autocast, loss, backward, clipping,
-fused AdamW, moving average, sums for the log. "Bare" is the same model in the shortest loop that trains it, so the
-ratio is the cost of the framework. HF is `LlamaForCausalLM` of the same width, depth, heads and size, same
-batch, same autocast, same optimizer, same clipping, without moving average. The three take turns; figures are medians,
+the profile's optimizer, moving average, sums for the log. "Bare" is the same model with fused AdamW in the shortest
+loop that trains it; with `--set training.optimizer.kind=adamw` the ratio is the cost of the framework. HF is `LlamaForCausalLM` of the same width, depth, heads and size, same
+batch, same autocast, same clipping, fused AdamW, without moving average. The three take turns; figures are medians,
 ratios are medians of each repeat's own ratio. The peak is the fastest square matrix product seen between the repeats.
 """
 
@@ -39,7 +39,7 @@ from aurl.tokens.vocabulary import EVENT_COUNT
 from aurl.training.acceleration import start_accelerator
 from aurl.training.averaging import average_weights
 from aurl.training.batches import Batch
-from aurl.training.optim import build_optimizer
+from aurl.training.optim import OPTIMIZERS
 from aurl.training.steps import Learner, Sums, update
 
 PEAK_SIZES = (1024, 2048)
@@ -82,7 +82,7 @@ def our_step(profile: Profile, ids: Tensor) -> tuple[Step, nn.Module]:
     accelerator, processes = start_accelerator(profile, device="cpu")
     training = profile.training
     plain = build_model(profile.model, Codec())
-    optimizer = build_optimizer(plain, lr=training.lr, betas=training.betas, weight_decay=training.weight_decay)
+    optimizer = OPTIMIZERS.from_component(training.optimizer, plain, training.lr, training.weight_decay)
     average = average_weights(plain, training.ema_decay)
     model, prepared = accelerator.prepare(plain, optimizer)
     learner = Learner(accelerator, model, plain, prepared, build_objective(profile), average, CLIP_NORM)
@@ -162,7 +162,7 @@ def peak(precision: str) -> float:
 
 
 def measure(precision: str, arguments: argparse.Namespace) -> Figures:
-    overrides = [f"training.precision={precision}", f"model.dropout={arguments.dropout}"]
+    overrides = [f"training.precision={precision}", f"model.dropout={arguments.dropout}", *arguments.set]
     profile = load_profile([arguments.size], overrides)
     torch.manual_seed(0)
     ids = torch.randint(0, EVENT_COUNT, (profile.data.batch_size, profile.data.seq_len + 1))
@@ -235,6 +235,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--dropout", type=float, default=0.0)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--precisions", nargs="+", default=["bf16", "fp32"])
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--case", nargs=2, metavar=("KIND", "LENGTH"), help=argparse.SUPPRESS)
