@@ -1,3 +1,5 @@
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -47,6 +49,37 @@ def test_a_worker_killed_from_outside_is_no_fault_of_the_file(engine, tmp_path):
 
 def test_a_file_whose_worker_is_always_killed_is_given_up(engine, tmp_path):
     assert outcomes(engine, tmp_path, ("fine", "killed", "fine")) == [["done", "crash", "done"]]
+
+
+def test_workers_killed_while_idle_are_replaced(engine, tmp_path):
+    errands = [Errand(f"errand{number}", ("fine",), str(tmp_path)) for number in range(30)]
+    done = 0
+    for _ in engine.run(errands, suffer, Interrupts()):
+        if done in (2, 9):
+            for pid in list(engine._pool._pool_manager.worker_manager.workers):
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(0.3)
+        done += 1
+    assert done == 30
+
+
+def test_a_script_without_a_main_guard_is_told_so(tmp_path):
+    script = tmp_path / "unguarded.py"
+    script.write_text(f"""
+import sys; sys.path[:0] = {sys.path!r}
+from pathlib import Path
+from aurl.data.engine import Engine
+from aurl.errors import AurlError
+from aurl.progress import Interrupts
+from tests.support.poison import Errand, suffer
+with Engine(jobs=1, folder=Path({str(tmp_path)!r}), timeout_seconds=1, memory_mb=100) as engine:
+    try:
+        list(engine.run([Errand("a", ("fine",), "")], suffer, Interrupts()))
+    except AurlError as error:
+        print(error.hint)
+""")
+    done = subprocess.run([sys.executable, str(script)], check=False, capture_output=True, text=True, timeout=60)
+    assert "__main__" in done.stdout
 
 
 def test_workers_that_die_outside_any_file_are_an_error(engine, tmp_path):

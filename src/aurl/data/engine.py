@@ -10,6 +10,7 @@ import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from multiprocessing import forkserver
 from pathlib import Path
@@ -77,7 +78,7 @@ class Engine:
         self._context = multiprocessing.get_context(START_METHOD)
         if START_METHOD == "forkserver":
             self._context.set_forkserver_preload([preload])
-        self._pool: ProcessPool | None = None
+        self._pool: Any = None
         self._futures: dict[Any, _Running[Any]] = {}
         self._ending: list[Thread] = []
 
@@ -111,37 +112,60 @@ class Engine:
             OSError: a worker could not write its result.
         """
         waiting = [_Running(task) for task in reversed(tasks)]
-        if not tasks:
-            return
-        pool = self._start(min(self.jobs, len(tasks)))
+        error: BrokenProcessPool | None = None
+        for _ in range(MAX_UNEXPLAINED):
+            if not waiting:
+                return
+            self._start(min(self.jobs, len(waiting)))
+            try:
+                yield from self._work_through(waiting, work, interrupts)
+            except BrokenProcessPool as broken:
+                logger.warning("all workers have ended and are replaced")
+                waiting += self._futures.values()
+                error = broken
+            else:
+                return
+        hint = 'in a script, call this below: if __name__ == "__main__":'
+        raise AurlError("worker processes end as soon as they are started", hint=hint) from error
+
+    def _work_through(self, waiting: list[_Running[J]], work: Work[R], interrupts: Interrupts) -> Iterator[tuple[J, R]]:
+        """Empty `waiting`, as `run`; what is not done when the pool breaks is in `waiting` and `_futures`."""
         self._futures = {}
         while (waiting and interrupts.stop is None) or self._futures:
             while waiting and interrupts.stop is None and len(self._futures) <= self.jobs:
-                self._begin(pool, waiting.pop(), work)
+                self._begin(waiting[-1], work)
+                waiting.pop()
             if interrupts.stop is not None:
                 self._drop_waiting()
             done, _ = wait(self._futures, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
             for future in done:
-                running = self._futures.pop(future)
+                running = self._futures[future]
                 try:
-                    yield running.task, future.result()
+                    result = future.result()
                 except (ProcessExpired, TimeoutError) as error:
                     if interrupts.stop is None:
                         self._blame(running, error)
-                        self._begin(pool, running, work)
+                        self._begin(running, work)
+                    del self._futures[future]
+                else:
+                    del self._futures[future]
+                    yield running.task, result
 
-    def _start(self, workers: int) -> ProcessPool:
+    def _start(self, workers: int) -> None:
         self.end()
         self._pool = ProcessPool(
             max_workers=workers, initializer=limit_memory, initargs=(self._memory_bytes,), context=self._context
         )
-        return self._pool
 
-    def _begin(self, pool: ProcessPool, running: _Running[J], work: Work[R]) -> None:
+    def _begin(self, running: _Running[J], work: Work[R]) -> None:
         given = (work, running.task, running.faults, self._mark_path(running.task), self._seconds)
         # A worker ends itself by its alarm clock; this limit is for platforms without one.
         timeout = self._seconds * (len(running.task.sources) + 1)
-        self._futures[pool.schedule(perform, args=given, timeout=timeout)] = running
+        try:
+            future = self._pool.schedule(perform, args=given, timeout=timeout)
+        except RuntimeError as error:  # what pebble says of a pool that broke a moment ago
+            raise BrokenProcessPool(str(error)) from error
+        self._futures[future] = running
 
     def _drop_waiting(self) -> None:
         for future in [future for future in self._futures if not future.running() and future.cancel()]:

@@ -61,6 +61,7 @@ def prepare(
         LockedError: another process is writing to the data set.
         AurlError: the disk is full, or workers keep dying whatever they do.
     """
+    folder = folder.absolute()  # workers may have another working folder
     started, listed_ns = time.monotonic(), time.time_ns()
     recipe = recipe_of(profile)
     sources = find(paths)
