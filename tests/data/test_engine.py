@@ -15,7 +15,7 @@ from aurl.progress import Interrupts
 
 @pytest.fixture
 def engine(tmp_path):
-    with Engine(jobs=2, folder=tmp_path, timeout_seconds=0.5, memory_mb=100) as engine:
+    with Engine(jobs=2, folder=tmp_path, timeout_seconds=1, memory_mb=100) as engine:
         yield engine
 
 

@@ -152,7 +152,7 @@ def test_poison_files_cost_only_themselves(library, folder, monkeypatch, tmp_pat
     for pitch in (CRASH, HANG, BOMB, FAULT):
         write_file(library / "part-1" / f"tune-{pitch}b.mid", smf([(0, 480, pitch, 64), (480, 480, 60, 64)]))
     profile = make_profile(
-        'prepare.preprocess=[{kind="harm"}]', "prepare.timeout_seconds=0.5", "prepare.shard_tokens=20000"
+        'prepare.preprocess=[{kind="harm"}]', "prepare.timeout_seconds=1", "prepare.shard_tokens=20000"
     )
     result = prepare([library], profile, folder, jobs=2)
     assert (result.files, result.prepared, result.rejected) == (64, 60, 4)
@@ -164,7 +164,7 @@ def test_poison_files_cost_only_themselves(library, folder, monkeypatch, tmp_pat
     }
     assert prepare([library], profile, folder, jobs=2).unchanged
     patient = make_profile(
-        'prepare.preprocess=[{kind="harm"}]', "prepare.timeout_seconds=0.6", "prepare.shard_tokens=20000"
+        'prepare.preprocess=[{kind="harm"}]', "prepare.timeout_seconds=1.5", "prepare.shard_tokens=20000"
     )
     again = prepare([library], patient, folder, jobs=2)
     assert (again.new, again.prepared, again.rejected) == (4, 60, 4), (
