@@ -111,3 +111,10 @@ def test_a_batch_of_nothing_still_has_an_input_and_a_target(dataset):
     assert found["ids"].shape == (len(dataset), 2)
     position = torch.arange(2)
     assert (found["ids"][position >= found["context"][:, None]] == PAD).all()
+
+
+def test_loading_draws_no_random_number_from_torch(dataset):
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    for _ in loader(dataset, WindowSampler(dataset, batch_size=4)):
+        assert torch.equal(torch.get_rng_state(), before)

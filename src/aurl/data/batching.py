@@ -127,4 +127,5 @@ def loader(
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=pin_memory,
+        generator=torch.Generator(),  # or each iteration would draw from the generator that dropout uses
     )
