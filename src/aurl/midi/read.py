@@ -14,7 +14,7 @@ from aurl.midi.columns import from_symusic
 from aurl.midi.events import Events, parse
 from aurl.midi.prescan import MAX_BYTES, Prescan, prescan
 from aurl.midi.reasons import Rejected, RejectReason
-from aurl.midi.repair import repair
+from aurl.midi.repair import repair_frame, repair_notes
 from aurl.midi.score import Score
 from aurl.midi.skim import Irregular
 from aurl.midi.walk import walk
@@ -67,17 +67,19 @@ def load_score(path: Path, *, max_bytes: int = MAX_BYTES) -> ReadResult:
 
 def _read(data: bytes, max_bytes: int) -> ReadResult:
     scan = prescan(data, max_bytes=max_bytes)
-    repairs = Counter(scan.repairs)
-    score = None
+    repairs = scan.repairs
+    parsed = None
     if scan.skim is not None and not scan.suspicious:
-        score = from_symusic(scan.data, scan.skim)
-    if score is None:
+        parsed = from_symusic(scan.data, scan.skim)
+    if parsed is None:
         score, found = assemble(_events(scan, repairs), scan.ticks_per_beat)
         repairs += found
+        parsed = repair_notes(score)
+    score, mended = parsed
     if not score.note_count:
         raise Rejected(RejectReason.NO_NOTES, "it holds no notes")
-    score, made = repair(score)
-    for one in made:
+    score, made = repair_frame(score)
+    for one in (*mended, *made):
         repairs[one.name] += one.count
     return ReadResult(score, dict(repairs))
 

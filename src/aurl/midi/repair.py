@@ -7,7 +7,7 @@ what they can mean. Faults of the bytes are mended where they are met: the conta
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from math import gcd
+from math import gcd, inf
 from typing import TypeVar
 
 import numpy as np
@@ -22,6 +22,7 @@ MAX_SILENT_BARS = 4
 MAX_FIFTHS = 7
 _FOREVER = np.iinfo(np.int64).max
 _MICROSECONDS_PER_MINUTE = 60_000_000
+_SHORTEST_BEAT, _LONGEST_BEAT = _MICROSECONDS_PER_MINUTE / MAX_BPM, _MICROSECONDS_PER_MINUTE / MIN_BPM
 
 C = TypeVar("C", bound=Columns)
 
@@ -38,16 +39,23 @@ Repaired = tuple[Score, list[Repair]]
 Parts = NDArray[np.int64]
 """Track of each note, where the notes of all tracks stand in one table: track by track, each by (onset, pitch)."""
 _MAX_NARROW_PARTS = 2**16 // 128
+_TICK_BITS = 32
 
 
 def repair(score: Score) -> Repaired:
     """The score with every repair of this module made."""
+    score, repairs = repair_notes(score)
+    score, others = repair_frame(score)
+    return score, repairs + others
+
+
+def repair_frame(score: Score) -> Repaired:
+    """The score with every repair made but those of single notes."""
     repairs: list[Repair] = []
-    for step in (repair_notes, drop_absurd_tempi, drop_bad_meters, drop_bad_keys, drop_duplicate_tracks):
+    for step in (drop_absurd_tempi, drop_bad_meters, drop_bad_keys, drop_duplicate_tracks, trim_leading_silence):
         score, made = step(score)
         repairs += made
-    score, made = trim_leading_silence(score)
-    return score, repairs + made
+    return score, repairs
 
 
 def repair_notes(score: Score) -> Repaired:
@@ -55,27 +63,45 @@ def repair_notes(score: Score) -> Repaired:
     tracks = [track.notes for track in score.tracks]
     if not tracks:
         return score, []
-    notes = joined(tracks)
     part = np.repeat(np.arange(len(tracks)), [len(t) for t in tracks])
-    if not has_faulty_notes(notes, part):
+    notes, part, repairs = mend_notes(joined(tracks), part)
+    if not repairs:
         return score, []
-    notes, lengthened = lengthen_empty_notes(notes)
-    notes, part, doubled = merge_doubled_notes(notes, part)
-    notes, cut = end_overlapping_notes(notes, part)
     bounds = np.searchsorted(part, np.arange(len(tracks) + 1)).tolist()
     pieces = (notes.take(slice(start, stop)) for start, stop in pairwise(bounds))
     changed = tuple(replace(track, notes=piece) for track, piece in zip(score.tracks, pieces, strict=True))
+    return replace(score, tracks=changed), repairs
+
+
+def mend_notes(notes: Notes, part: Parts) -> tuple[Notes, Parts, list[Repair]]:
+    """The notes of all tracks in one table with every repair of single notes made."""
+    if not has_faulty_notes(notes, part):
+        return notes, part, []
+    notes, lengthened = lengthen_empty_notes(notes)
+    notes, part, doubled = merge_doubled_notes(notes, part)
+    notes, cut = end_overlapping_notes(notes, part)
     counts = {"zero_length_notes": lengthened, "doubled_notes": doubled, "overlapping_notes": cut}
-    return replace(score, tracks=changed), [Repair(name, count) for name, count in counts.items() if count]
+    return notes, part, [Repair(name, count) for name, count in counts.items() if count]
 
 
 def has_faulty_notes(notes: Notes, part: Parts) -> bool:
-    """Some note is empty, or sounds when another of its pitch begins in its track."""
-    if notes.duration.min(initial=1) < 1:
+    """Some note is empty, or sounds when another of its pitch begins in its track; no tick may be 2^32 or more.
+
+    With all onsets and all ends sorted, each by itself, no note of a pitch overlaps another if every end comes before
+    the onset after its own: then as many notes have ended as have begun.
+    """
+    if not len(notes):
+        return False
+    if notes.duration.min() < 1:
         return True
-    order, same = _by_pitch(notes, part)
-    onset = notes.onset[order]
-    return bool(np.any(same & (onset[:-1] + notes.duration[order[:-1]] > onset[1:])))
+    begin = part << 7
+    begin += notes.pitch
+    begin <<= _TICK_BITS
+    begin += notes.onset
+    end = begin + notes.duration
+    begin.sort()
+    end.sort()
+    return bool((end[:-1] > begin[1:]).any())
 
 
 def lengthen_empty_notes(notes: Notes) -> tuple[Notes, int]:
@@ -117,7 +143,9 @@ def _by_pitch(notes: Notes, part: Parts) -> tuple[NDArray[np.intp], NDArray[np.b
 def drop_absurd_tempi(score: Score) -> Repaired:
     """`absurd_tempi`: changes to a tempo outside 4–1,000 BPM are left out."""
     length = score.tempos.microseconds_per_beat
-    good = (length >= _MICROSECONDS_PER_MINUTE / MAX_BPM) & (length <= _MICROSECONDS_PER_MINUTE / MIN_BPM)
+    if _within(length, _SHORTEST_BEAT, _LONGEST_BEAT):
+        return score, []
+    good = (length >= _SHORTEST_BEAT) & (length <= _LONGEST_BEAT)
     kept, repairs = _keep(score.tempos, good, "absurd_tempi")
     return (replace(score, tempos=kept) if repairs else score), repairs
 
@@ -125,6 +153,8 @@ def drop_absurd_tempi(score: Score) -> Repaired:
 def drop_bad_meters(score: Score) -> Repaired:
     """`bad_meters`: changes to a meter with a 0 above or below are left out."""
     meters = score.time_signatures
+    if _within(meters.numerator, 1) and _within(meters.denominator, 1):
+        return score, []
     kept, repairs = _keep(meters, (meters.numerator > 0) & (meters.denominator > 0), "bad_meters")
     return (replace(score, time_signatures=kept) if repairs else score), repairs
 
@@ -132,8 +162,16 @@ def drop_bad_meters(score: Score) -> Repaired:
 def drop_bad_keys(score: Score) -> Repaired:
     """`bad_keys`: keys of more than seven flats or sharps are left out."""
     keys = score.key_signatures
+    if _within(keys.fifths, -MAX_FIFTHS, MAX_FIFTHS):
+        return score, []
     kept, repairs = _keep(keys, np.abs(keys.fifths) <= MAX_FIFTHS, "bad_keys")
     return (replace(score, key_signatures=kept) if repairs else score), repairs
+
+
+def _within(values: NDArray[np.int64], least: float, most: float = inf) -> bool:
+    """All values are in a range; as Python's numbers, for most maps have one row."""
+    numbers = values.tolist()
+    return not numbers or (min(numbers) >= least and max(numbers) <= most)
 
 
 def _keep(columns: C, good: NDArray[np.bool_], name: str) -> tuple[C, list[Repair]]:
@@ -146,7 +184,8 @@ def drop_duplicate_tracks(score: Score) -> Repaired:
 
     Notes are the same where onset, duration, pitch and velocity are.
     """
-    if len({_outline(track) for track in score.tracks}) == len(score.tracks):
+    count = len(score.tracks)
+    if count <= 1 or len({_outline(track) for track in score.tracks}) == count:
         return score, []
     places: dict[tuple[int, bool, bytes], int] = {}
     kept: list[Track] = []
@@ -165,8 +204,9 @@ def drop_duplicate_tracks(score: Score) -> Repaired:
 def _outline(track: Track) -> tuple[int, bool, int, int, int]:
     """What duplicates have in common, cheap to tell: few scores have two tracks with the same."""
     onset = track.notes.onset
-    first, last = (int(onset[0]), int(onset[-1])) if len(onset) else (0, 0)
-    return track.program, track.is_drum, len(onset), first, last
+    count = len(onset)
+    first, last = (onset.item(0), onset.item(count - 1)) if count else (0, 0)
+    return track.program, track.is_drum, count, first, last
 
 
 def trim_leading_silence(score: Score) -> Repaired:
@@ -174,7 +214,7 @@ def trim_leading_silence(score: Score) -> Repaired:
 
     Only whole bars are, so that the music keeps its place in the bar. What was set in them is set at the new start.
     """
-    first = min((int(track.notes.onset[0]) for track in score.tracks if len(track.notes)), default=0)
+    first = min([track.notes.onset.item(0) for track in score.tracks if len(track.notes)], default=0)
     if first <= score.ticks_per_beat:
         return score, []
     bars, ticks = _whole_bars(score, first)

@@ -39,8 +39,22 @@ class Columns:
         if len(lengths) > 1:
             raise ValueError(f"columns of {type(self).__name__} differ in length: {sorted(lengths)}")
 
+    @classmethod
+    def trusted(cls, *columns: NDArray[Any]) -> Self:
+        """Columns in order of the fields, not checked and not copied, at a tenth of the usual cost.
+
+        They must have the right types and one length, be contiguous, and belong to nobody else.
+        """
+        rows = object.__new__(cls)
+        for column in columns:
+            column.setflags(write=False)
+        rows.__dict__.update(zip(cls._dtypes, columns, strict=True))
+        return rows
+
     def __len__(self) -> int:
-        return len(getattr(self, next(iter(self._dtypes))))
+        for column in self.__dict__.values():
+            return len(column)
+        return 0
 
     def __eq__(self, other: object) -> bool:
         if type(self) is not type(other):
@@ -51,10 +65,7 @@ class Columns:
 
     def take(self, index: Any) -> Self:
         """The rows that `index` (a mask, a slice or positions) selects."""
-        columns = [getattr(self, name)[index] for name in self._dtypes]
-        for column in columns:
-            column.flags.writeable = False  # nobody else has it: spares the copy that `__post_init__` would make
-        return type(self)(*columns)
+        return self.trusted(*(np.ascontiguousarray(getattr(self, name)[index]) for name in self._dtypes))
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,10 +98,9 @@ class Notes(Columns):
 
 def joined(tables: Sequence[Notes]) -> Notes:
     """The notes of at least one table, one after the other."""
-    columns = [np.concatenate([getattr(table, name) for table in tables]) for name in Notes._dtypes]
-    for column in columns:
-        column.flags.writeable = False
-    return Notes(*columns)
+    if len(tables) == 1:
+        return tables[0]
+    return Notes.trusted(*(np.concatenate([getattr(table, name) for table in tables]) for name in Notes._dtypes))
 
 
 @dataclass(frozen=True, eq=False)
