@@ -5,9 +5,10 @@
 
 An update of ours is everything that happens in a step of `aurl train`: Accelerate, autocast, loss, backward, clipping,
 the profile's optimizer, moving average, sums for the log. "Bare" is the same model with fused AdamW in the shortest
-loop that trains it; with `--set training.optimizer.kind=adamw` the ratio is the cost of the framework. HF is `LlamaForCausalLM` of the same width, depth, heads and size, same
-batch, same autocast, same clipping, fused AdamW, without moving average. The three take turns; figures are medians,
-ratios are medians of each repeat's own ratio. The peak is the fastest square matrix product seen between the repeats.
+loop that trains it; with `--set training.optimizer.kind=adamw` the ratio is the cost of the framework. HF is
+`LlamaForCausalLM` of the same width, depth, heads and size, with the same batch, autocast and clipping, fused AdamW and
+no moving average. The three take turns; figures are medians, ratios are medians of each repeat's own ratio. The peak is
+the fastest square matrix product seen between the repeats.
 """
 
 import argparse
