@@ -11,7 +11,7 @@ from aurl.model.packing import PackedLinear, can_pack, pack_linears
 from aurl.model.vae_gan import MusicTransformerVAEGAN
 from aurl.tokens.codec import Codec
 from aurl.tokens.grammar import Grammar
-from aurl.tokens.vocabulary import BOS, EOS, NOTE_OFF, NOTE_ON, SEP, TIME_SHIFT, VELOCITY
+from aurl.tokens.vocabulary import BOS, EOS, NOTE_OFF, NOTE_ON, PART, SEP, TIME_SHIFT, VELOCITY
 
 CODEC = Codec(parts=False, header=("tempo",))
 GRAMMAR = Grammar.of(CODEC, allow_zero_length=False)
@@ -32,8 +32,8 @@ def made(model, **arguments):
 class Stubborn(MusicTransformerVAEGAN):
     """Wants the same ids always, the first most, as far as the grammar lets it."""
 
-    def __init__(self, *wanted):
-        super().__init__(CODEC.vocabulary_size, 32, n_layers=1, n_heads=2)
+    def __init__(self, *wanted, codec=CODEC):
+        super().__init__(codec.vocabulary_size, 32, n_layers=1, n_heads=2)
         self.wanted = list(wanted)
         self.eval()
 
@@ -110,6 +110,34 @@ def test_a_stubborn_model_cannot_break_the_grammar(wanted):
         batch, _ = made(Stubborn(wanted), seeds=[0, 1], **limit)
         for piece in batch.pieces:
             assert GRAMMAR.check(piece.ids) == []
+
+
+def ages(ids):
+    """How many ids each note sounds for."""
+    begun, found, part = {}, [], 0
+    for place, id_ in enumerate(ids):
+        if PART.start <= id_ < PART.stop:
+            part = id_
+        elif id_ < NOTE_ON.stop:
+            begun[part, id_] = place
+        elif NOTE_OFF.start <= id_ < NOTE_OFF.stop:
+            found.append(place - begun.pop((part, id_ - NOTE_OFF.start)))
+    assert not begun
+    return found
+
+
+@pytest.mark.parametrize("codec", [CODEC, Codec()], ids=["merged", "parts"])
+def test_notes_that_the_model_has_lost_sight_of_are_ended(codec):
+    """A model that never ends a note: none lasts for longer than what the model can see."""
+    grammar = Grammar.of(codec, allow_zero_length=False)
+    model = Stubborn(*range(TIME_SHIFT.start, TIME_SHIFT.start + 8), codec=codec)
+    for limit in ({"max_tokens": 400}, {"length": lambda _: 900, "may_end": False}):
+        batch, events = made(model, grammar=grammar, seeds=range(3), **limit)
+        for number, piece in enumerate(batch.pieces):
+            assert grammar.check(piece.ids) == []
+            assert max(ages(piece.ids)) < 2 * CONTEXT
+            assert len(ages(piece.ids)) > 10
+            assert piece.ids[1:] == [event.id for event in events if event.piece == number]
 
 
 def test_may_end_decides_who_ends_a_piece():

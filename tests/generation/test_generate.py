@@ -87,7 +87,7 @@ def test_without_a_length_the_profile_limits_it(runs):
 
 
 def test_max_tokens(runs):
-    piece = generate(runs["bare beats"], seed=0, seconds=100.0, max_tokens=50, threads=1)[0]
+    piece = generate(runs["bare beats"], seed=0, seconds=1000.0, max_tokens=50, threads=1)[0]
     assert (piece.ended, piece.sampled) == ("tokens", 50)
     assert Grammar.of(CODECS["bare beats"]).check(piece.ids) == []
 

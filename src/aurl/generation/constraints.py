@@ -49,6 +49,8 @@ class Row:
         declared: parts declared so far.
         pitch: of the last note event.
         sounding: how many notes sound in each part.
+        begun: lane (part × 128 + pitch) of each note that sounds → how many ids stood before its NOTE_ON.
+        length: ids so far.
         step: time so far.
         begin_step: from where the length is counted.
         end_step: where the piece has to end, None for anywhere.
@@ -63,6 +65,8 @@ class Row:
     declared: int = 0
     pitch: int = NONE
     sounding: dict[int, int] = field(default_factory=dict)
+    begun: dict[int, int] = field(default_factory=dict)
+    length: int = 0
     step: int = 0
     begin_step: int = 0
     end_step: int | None = None
@@ -80,7 +84,13 @@ class Row:
 
     def copy(self) -> "Row":
         """An independent copy."""
-        return replace(self, ons=self.ons.copy(), offs=self.offs.copy(), sounding=dict(self.sounding))
+        return replace(
+            self,
+            ons=self.ons.copy(),
+            offs=self.offs.copy(),
+            sounding=dict(self.sounding),
+            begun=dict(self.begun),
+        )
 
 
 class GrammarMask:
@@ -134,6 +144,25 @@ class GrammarMask:
         state.may_end = may_end
         self._refresh(row)
 
+    def overruns(self, row: int, chosen: int) -> bool:
+        """`chosen` is a TIME_SHIFT that reaches the row's end or goes beyond it."""
+        return self._kind[chosen] in _SHIFTS and chosen - TIME_SHIFT.start + 1 >= self.rows[row].left
+
+    def release(self, row: int, before: int) -> int | None:
+        """The id that ends a note which began before that place in the piece, or a PART that leads to one.
+
+        None if there is no such note, or if no note may end just now.
+        """
+        state = self.rows[row]
+        if state.stage not in _RELEASING or not state.begun:
+            return None
+        old = [lane for lane, begun in state.begun.items() if begun < before]
+        here = [lane % PITCHES for lane in old if lane // PITCHES == state.part]
+        if here:
+            return NOTE_OFF.start + min(here)
+        may_switch = bool(old) and state.stage != Stage.RELEASING_PART
+        return PART.start + min(old) // PITCHES if may_switch else None
+
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these rows only, in this order."""
         self.rows = [self.rows[row] for row in rows]
@@ -158,6 +187,7 @@ class GrammarMask:
     def _take(self, row: Row, chosen: int) -> None:
         kind, value = self._kind[chosen], self._value[chosen]
         after = self._next_stage[row.stage][kind]
+        row.length += 1
         if after == ILLEGAL:
             return
         if kind in _SHIFTS:
@@ -167,6 +197,10 @@ class GrammarMask:
             row.ons[row.part, value], row.offs[row.part, value] = (FORBIDDEN, 0) if sounds else (0, FORBIDDEN)
             row.sounding[row.part] = row.sounding.get(row.part, 0) + (1 if sounds else -1)
             row.pitch = value
+            if sounds:
+                row.begun[row.part * PITCHES + value] = row.length
+            else:
+                row.begun.pop(row.part * PITCHES + value, None)
         elif kind == Kind.VELOCITY:
             row.velocity = value
         elif kind == Kind.PART:
@@ -193,11 +227,13 @@ class GrammarMask:
             bias[VELOCITY.start : VELOCITY.stop] = FORBIDDEN
         else:
             self._restrict_notes(state, bias)
-        sounding = any(state.sounding.values())
-        longest = state.left - (not sounding)  # nothing but a note that sounds can end a piece after a TIME_SHIFT
-        if longest < MAX_SHIFT_STEPS:
-            bias[TIME_SHIFT.start + max(longest, 0) : TIME_SHIFT.stop] = FORBIDDEN
-        if sounding or not (state.may_end or state.left <= END_MARGIN_STEPS):
+        sounding = bool(state.begun)
+        may_end = state.may_end or state.left <= END_MARGIN_STEPS
+        # A TIME_SHIFT to the end or beyond ends the piece there, but not where there is nothing to end.
+        ends = sounding or (may_end and state.pitch != NONE)
+        if state.left <= MAX_SHIFT_STEPS and not ends:
+            bias[TIME_SHIFT.start + max(state.left - 1, 0) : TIME_SHIFT.stop] = FORBIDDEN
+        if sounding or not may_end:
             bias[EOS] = FORBIDDEN
 
     def _restrict_notes(self, state: Row, bias: Bias) -> None:

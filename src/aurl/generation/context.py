@@ -36,6 +36,9 @@ class Context:
         prompt: ids that all pieces begin with, BOS first.
         batch: number of pieces.
         device: where the model is.
+
+    Attributes:
+        begins: for each piece, where in it that begins which the model sees beside the header; 0: it sees everything.
     """
 
     def __init__(
@@ -52,11 +55,12 @@ class Context:
         self._histories = [list(prompt) for _ in range(batch)]
         self._device = device
         self._cache: Cache | None = None
+        self.begins = [0] * batch
 
     @torch.inference_mode()
     def read(self) -> Tensor:
         """Read all pieces, or as much of them as fits, from nothing; logits (B, V) of the ids to come."""
-        windows, starts = zip(*(self._window(ids) for ids in self._histories), strict=True)
+        windows, starts, self.begins = map(list, zip(*map(self._window, self._histories), strict=True))
         ids = torch.tensor(windows, device=self._device)
         start_steps = torch.tensor(starts, device=self._device)
         self._cache = None  # frees the old keys and values before room for new ones is taken
@@ -79,14 +83,15 @@ class Context:
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these pieces only, in this order."""
         self._histories = [self._histories[row] for row in rows]
+        self.begins = [self.begins[row] for row in rows]
         if self._cache is not None:
             self._cache.select(torch.tensor(rows, device=self._device))
 
-    def _window(self, ids: list[int]) -> tuple[list[int], int]:
-        """The ids to read and the step at which they begin."""
+    def _window(self, ids: list[int]) -> tuple[list[int], int, int]:
+        """The ids to read, the step at which they begin, and the place in the piece where those after the header do."""
         if len(ids) <= self._context:
-            return ids, 0
+            return ids, 0, 0
         size = self._context // 2
         header = ids[: min(header_length(ids), size - 1)]
         tail = ids[len(header) - size :]
-        return header + tail, elapsed_steps(ids) - elapsed_steps(tail)
+        return header + tail, elapsed_steps(ids) - elapsed_steps(tail), len(ids) - len(tail)

@@ -13,7 +13,7 @@ from aurl.generation.sampling import Draws, Sampler
 from aurl.model.vae_gan import MusicTransformerVAEGAN
 from aurl.tokens.grammar import Grammar
 from aurl.tokens.rules import Stage
-from aurl.tokens.vocabulary import BOS, EOS
+from aurl.tokens.vocabulary import BOS, EOS, TIME_SHIFT
 
 MAX_TOKENS = 65_536
 SCORED_TOGETHER = 64
@@ -196,24 +196,58 @@ class Batch:
         """End every piece at the next step, whole."""
         self._stopping = True
 
+    def _release(self, ids: Tensor) -> dict[int, int]:
+        """Put NOTE_OFFs (and PARTs before them) in place of sampled ids where a note has sounded for too long.
+
+        A model that no longer sees where a note began rarely thinks of ending it. So notes that began before what it
+        sees now are ended as soon as others may end.
+        """
+        given = {}
+        for row, begin in enumerate(self._context.begins):
+            chosen = self._mask.release(row, begin) if begin else None
+            if chosen is not None:
+                given[row] = ids[row] = chosen
+        return given
+
     def _take(self, logits: Tensor, ids: Tensor) -> Iterator[Event]:
-        self._scores.add(logits, ids, [None if piece.ended else piece for _, piece in self._rows])
+        given = self._release(ids)
+        growing = [None if piece.ended or row in given else piece for row, (_, piece) in enumerate(self._rows)]
+        self._scores.add(logits, ids, growing)
         for row, ((number, piece), chosen) in enumerate(zip(self._rows, ids.tolist(), strict=True)):
             if piece.ended:
                 continue
-            piece.ids.append(chosen)
-            piece.sampled += 1
-            self._mask.advance(row, chosen)
+            piece.sampled += row not in given
+            if self._mask.overruns(row, chosen):
+                yield from self._end(row)
+                continue
+            self._append(row, chosen)
             yield Event(number, chosen)
-            state = self._mask.rows[row]
             if chosen == EOS:
                 piece.ended = "eos"
-            elif state.left <= 0:
-                yield from self._close(row, "length")
             elif piece.sampled >= self._max_tokens:
                 yield from self._close(row, "tokens")
-            elif state.stage == Stage.BODY:
+            elif self._mask.rows[row].stage == Stage.BODY:
                 self._limit(row)
+
+    def _append(self, row: int, chosen: int) -> None:
+        self._rows[row][1].ids.append(chosen)
+        self._mask.advance(row, chosen)
+
+    def _end(self, row: int) -> Iterator[Event]:
+        """The asked length is reached: what sounds lasts until there; silence at the end is no part of the piece."""
+        number, piece = self._rows[row]
+        state = self._mask.rows[row]
+        if state.begun:
+            last = TIME_SHIFT.start + state.left - 1
+            self._append(row, last)
+            yield Event(number, last)
+            yield from self._close(row, "length")
+            return
+        while TIME_SHIFT.start <= piece.ids[-1] < TIME_SHIFT.stop:
+            piece.ids.pop()
+        piece.ids.append(EOS)
+        piece.ended = "length"
+        yield Event(number, EOS)
 
     def _close(self, row: int, ending: Ending) -> Iterator[Event]:
         number, piece = self._rows[row]
