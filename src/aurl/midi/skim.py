@@ -29,7 +29,7 @@ KEPT_METAS = frozenset({TRACK_NAME, LYRIC, MARKER, *PAYLOAD_BYTES})
 """Meta events that say something about the music; all others are passed over."""
 _END = bytes([END_OF_TRACK, 0])
 
-_LOW_BYTES = bytes(range(0x80))
+_HIGH_BYTES = bytes(range(0x80, 0x100))
 _VISITED = np.array([0xC0 <= byte < 0xE0 or byte >= 0xF0 for byte in range(256)])
 _MAX_LIST = 2**18
 
@@ -77,9 +77,10 @@ def skim(data: bytes, chunks: Sequence[tuple[int, int]]) -> Skim:
         Rejected: more events or tempo changes than any piece of music has.
     """
     raw = np.frombuffer(data, np.uint8)
-    high = np.flatnonzero(raw >= 0x80)
+    is_high = raw >= 0x80
+    high = is_high.nonzero()[0]
     skimmer = _Skimmer(data, raw, high)
-    first_highs = np.searchsorted(high, [start for start, _ in chunks]).tolist()
+    first_highs = high.searchsorted([start for start, _ in chunks]).tolist()
     for index, ((start, stop), highs) in enumerate(zip(chunks, first_highs, strict=True)):
         try:
             skimmer.chunk(index, start, stop, start - highs)
@@ -88,7 +89,7 @@ def skim(data: bytes, chunks: Sequence[tuple[int, int]]) -> Skim:
     result = skimmer.result
     if result.channel_events + len(result.runs) > MAX_EVENTS:
         raise too_many_events()
-    if not result.doubt and _longest_ticks(raw, result) >= MAX_TICKS:
+    if not result.doubt and _may_overflow(is_high, result) and _longest_ticks(raw, result) >= MAX_TICKS:
         result.doubt = "very long pauses"
     return result
 
@@ -102,6 +103,14 @@ def too_many_metas(tempi: int) -> Rejected:
 def too_many_events() -> Rejected:
     """What to raise where there are more than `MAX_EVENTS`."""
     return Rejected(RejectReason.TOO_MANY_EVENTS, f"more than {MAX_EVENTS} events")
+
+
+def _may_overflow(is_high: NDArray[np.bool_], result: Skim) -> bool:
+    """A look from further away than `_longest_ticks`, enough for most files: neighbouring high bytes are few."""
+    pairs = int(np.count_nonzero(is_high[1:] & is_high[:-1]))
+    triples = int(np.count_nonzero(is_high[2:] & is_high[1:-1] & is_high[:-2])) if pairs else 0
+    events = result.channel_events + len(result.runs)
+    return (events << 14) + (pairs << 21) + (triples << 28) >= MAX_TICKS
 
 
 def _longest_ticks(raw: NDArray[np.uint8], result: Skim) -> int:
@@ -127,48 +136,49 @@ class _Skimmer:
         self.result = Skim(high)
         self.index = 0
         self.programs: dict[tuple[int, int], int] = {}
-        which = np.flatnonzero(_VISITED[raw[high]])
-        positions = high[which]
+        which = _VISITED.take(raw.take(high)).nonzero()[0]
+        positions = high.take(which)
         lows = positions - which
-        phases = lows % 3
         small = len(which) <= _MAX_LIST  # as lists they are read faster, but take eight times the memory
         self.positions: Any = positions.tolist() if small else positions
         self.lows: Any = lows.tolist() if small else lows
-        self.phases: Any = phases.tolist() if small else phases
+        self.phases = (lows % 3).astype(np.uint8).tobytes()
 
     def chunk(self, chunk: int, at: int, stop: int, low: int) -> None:
         """Visit one track chunk, whose events start at `at` after `low` low bytes."""
         self.index = chunk
-        data, positions, phases, result = self.data, self.positions, self.phases, self.result
+        data, positions, lows, phases, result = self.data, self.positions, self.lows, self.phases, self.result
         add, following = result.runs.append, bisect_right(positions, at)
         while True:
-            phase = (low + 1) % 3
-            while phases[following] != phase:
-                following += 1
-            found = int(positions[following])
+            if phases[following] != (low + 1) % 3:
+                following = self._next_of_phase((low + 1) % 3, following)
+            found, found_low = positions[following], lows[following]
             if found >= stop:
                 raise Irregular("no end of track")
-            found_low = int(self.lows[following])
-            events = (found_low - low) // 3
-            status = data[found]
+            events, status = (found_low - low) // 3, data[found]
             add((chunk, at, low, events, found, status))
             result.channel_events += events
-            if len(result.runs) > MAX_EVENTS:
+            if following > MAX_EVENTS and len(result.runs) > MAX_EVENTS:
                 raise too_many_events()
             if status < 0xE0:
                 at, low = self._one_byte_events(chunk, found, found_low, stop)
             else:
-                at = self._payload_event(found, status, stop)
-                body = data[found + 1 : at]
+                at, body = self._payload_event(found, status, stop)
                 if body == _END:
                     break
-                low = found_low + (len(body) if body.isascii() else len(body) - len(body.translate(None, _LOW_BYTES)))
+                low = found_low + (len(body) if body.isascii() else len(body.translate(None, _HIGH_BYTES)))
                 if data[at] >= 0x80 or data[at + 1] < 0x80:
                     self._check_status(at)
             while positions[following] < at:
                 following += 1
         if at != stop:
             raise Irregular("bytes after the end of track")
+
+    def _next_of_phase(self, phase: int, following: int) -> int:
+        found = self.phases.find(phase, following)
+        if found < 0:
+            raise Irregular("no end of track")
+        return found
 
     def _check_status(self, at: int) -> None:
         if self.data[_status_position(self.data, at)] < 0x80:
@@ -191,13 +201,15 @@ class _Skimmer:
             at, low = following + 1, low + 2
         return at, low
 
-    def _payload_event(self, at: int, status: int, stop: int) -> int:
-        """Where the meta or system-exclusive event whose status is at `at` ends."""
+    def _payload_event(self, at: int, status: int, stop: int) -> tuple[int, bytes]:
+        """Where the meta or system-exclusive event whose status is at `at` ends, and what stands behind the status."""
         data = self.data
         if status == META:
             kind, length = data[at + 1], data[at + 2]
             start, end = (at + 3, at + 3 + length) if length < 0x80 else payload_bounds(data, at + 2)
-            if kind in KEPT_METAS:
+            if kind == TEMPO and length == PAYLOAD_BYTES[TEMPO]:
+                self._count_meta(kind)
+            elif kind in KEPT_METAS:
                 self._check_meta(kind, data[start:end])
         elif status == SYSEX:
             _, end = payload_bounds(data, at + 1)
@@ -205,17 +217,21 @@ class _Skimmer:
             raise Irregular(f"system message {status:#x}")
         if end > stop:
             raise Irregular("an event longer than its track")
-        return end
+        return end, data[at + 1 : end]
 
-    def _check_meta(self, kind: int, payload: bytes) -> None:
+    def _count_meta(self, kind: int) -> None:
         result = self.result
         result.kept_metas += 1
         if kind == TEMPO:
             result.tempi += 1
-        elif kind == LYRIC and payload and result.lyric_chunks[-1:] != [self.index]:
-            result.lyric_chunks.append(self.index)
         if result.kept_metas > MAX_KEPT_METAS:
             raise too_many_metas(result.tempi)
+
+    def _check_meta(self, kind: int, payload: bytes) -> None:
+        result = self.result
+        self._count_meta(kind)
+        if kind == LYRIC and payload and result.lyric_chunks[-1:] != [self.index]:
+            result.lyric_chunks.append(self.index)
         if kind in PAYLOAD_BYTES:
             if len(payload) < PAYLOAD_BYTES[kind]:
                 result.doubt = "a meta event that is too short"
