@@ -149,7 +149,8 @@ def _encode(data: bytes, wanted: Wanted, pipeline: Pipeline) -> tuple[Ids, Recor
         score = done.score
         repairs.update(done.repairs)
     encoded = pipeline.codec.encode(score)
-    repairs.update(encoded.repairs)
+    if encoded.repairs:
+        repairs.update(encoded.repairs)
     record = prepared(wanted.path, wanted.sha256, len(data), score=score, encoded=encoded, repairs=repairs)
     if record.notes < recipe.min_notes:
         fault = f"{record.notes} notes, fewer than {recipe.min_notes}"

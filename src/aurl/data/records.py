@@ -108,8 +108,8 @@ def prepared(
 
 def header_length(ids: NDArray[np.uint16]) -> int:
     """Ids up to SEP and with it; without a SEP there is only BOS."""
-    at = np.flatnonzero(ids[:_LONGEST_HEADER] == SEP)
-    return int(at[0]) + 1 if len(at) else 1
+    start = ids[:_LONGEST_HEADER].tolist()
+    return start.index(SEP) + 1 if SEP in start else 1
 
 
 def _seconds(score: Score) -> float:

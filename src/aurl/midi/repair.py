@@ -107,36 +107,43 @@ def has_faulty_notes(notes: Notes, part: Parts) -> bool:
 def lengthen_empty_notes(notes: Notes) -> tuple[Notes, int]:
     """A note that ends where it begins lasts one tick."""
     empty = int(np.count_nonzero(notes.duration < 1))
-    return (replace(notes, duration=np.maximum(notes.duration, 1)) if empty else notes), empty
+    return (notes.with_durations(np.maximum(notes.duration, 1)) if empty else notes), empty
 
 
 def merge_doubled_notes(notes: Notes, part: Parts) -> tuple[Notes, Parts, int]:
     """Notes of one track with the same onset and pitch become one, as long and loud as the most of them."""
-    changes = (np.diff(notes.onset) != 0) | (np.diff(notes.pitch) != 0) | (np.diff(part) != 0)
-    doubled = len(changes) - int(np.count_nonzero(changes))
+    onset, pitch = notes.onset, notes.pitch
+    doubles = (onset[1:] == onset[:-1]) & (pitch[1:] == pitch[:-1]) & (part[1:] == part[:-1])
+    doubled = int(np.count_nonzero(doubles))
     if not doubled:
         return notes, part, 0
-    first = np.flatnonzero(np.append(True, changes))
+    first = np.append(True, ~doubles).nonzero()[0]
     longest, loudest = (np.maximum.reduceat(column, first) for column in (notes.duration, notes.velocity))
-    return replace(notes.take(first), duration=longest, velocity=loudest), part[first], doubled
+    return Notes.trusted(onset[first], longest, pitch[first], loudest), part[first], doubled
 
 
 def end_overlapping_notes(notes: Notes, part: Parts) -> tuple[Notes, int]:
     """A note ends where the next one of its pitch begins in its track; no two may begin at once."""
     order, same = _by_pitch(notes, part)
-    room = np.append(np.where(same, np.diff(notes.onset[order]), _FOREVER), _FOREVER)[: len(order)]
-    duration = np.empty_like(notes.duration)
-    duration[order] = np.minimum(notes.duration[order], room)
-    cut = int(np.count_nonzero(duration < notes.duration))
-    return (replace(notes, duration=duration) if cut else notes), cut
+    onset = notes.onset.take(order)
+    room = onset[1:] - onset[:-1]
+    late = ((notes.duration.take(order[:-1]) > room) & same).nonzero()[0]
+    if not len(late):
+        return notes, 0
+    duration = notes.duration.copy()
+    duration[order.take(late)] = room.take(late)
+    return notes.with_durations(duration), len(late)
 
 
 def _by_pitch(notes: Notes, part: Parts) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """(order by track, pitch and onset; which notes in that order have the track and pitch of the next)."""
-    key = part << 7 | notes.pitch
-    narrow = not len(part) or part[-1] < _MAX_NARROW_PARTS
-    order = np.argsort(key.astype(np.uint16) if narrow else key, kind="stable")  # 16 bits: radix sort, linear
-    key = key[order]
+    key = part << 7
+    key += notes.pitch
+    if not len(part) or part[-1] < _MAX_NARROW_PARTS:
+        order = key.astype(np.uint16).argsort(kind="stable")  # radix sort, linear
+    else:
+        order = key.argsort(kind="stable")
+    key = key.take(order)
     return order, key[1:] == key[:-1]
 
 

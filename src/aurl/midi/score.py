@@ -91,6 +91,10 @@ class Notes(Columns):
         """Absolute ticks at which each note ends."""
         return self.onset + self.duration
 
+    def with_durations(self, duration: Ints) -> "Notes":
+        """The same notes of other lengths; `duration` is int64, and the caller gives it up."""
+        return self.trusted(self.onset, duration, self.pitch, self.velocity)
+
     def ordered(self) -> "Notes":
         """The same notes by (onset, pitch, duration)."""
         return self.take(np.lexsort((self.duration, self.pitch, self.onset)))
@@ -208,7 +212,7 @@ class Score:
     @property
     def end_tick(self) -> int:
         """Tick at which the last note ends, 0 without notes."""
-        return max((int(track.notes.offset.max()) for track in self.tracks if len(track.notes)), default=0)
+        return max([int(track.notes.offset.max()) for track in self.tracks if len(track.notes)], default=0)
 
     def map_notes(self, change: Callable[[Notes], Notes]) -> "Score":
         """The score with `change` applied to the notes of every track."""

@@ -98,7 +98,9 @@ _KEY_INDEX = {key: index for index, key in enumerate(KEYS)}
 
 def _in_force(ticks: NDArray[np.int64], onset: int) -> int | None:
     """Row of the last entry at or before `onset`."""
-    at = int(np.searchsorted(ticks, onset, side="right")) - 1
+    if len(ticks) == 1:
+        return 0 if ticks.item(0) <= onset else None
+    at = int(ticks.searchsorted(onset, side="right")) - 1
     return None if at < 0 else at
 
 

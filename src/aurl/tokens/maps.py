@@ -75,7 +75,12 @@ def _resolution(ticks_per_beat: Any) -> int:
 
 def _rows(columns: Columns) -> list[list[int]]:
     # zip and not np.stack: nearly all maps have one row, and every piece of a corpus passes here three times.
-    values = [getattr(columns, name).astype(np.int64).tolist() for name in type(columns)._dtypes]
+    if not len(columns):
+        return []
+    values = [
+        (column if column.dtype == np.int64 else column.astype(np.int64)).tolist()
+        for column in (getattr(columns, name) for name in columns._dtypes)
+    ]
     return [list(row) for row in zip(*values, strict=True)]
 
 
