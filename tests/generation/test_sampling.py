@@ -19,7 +19,7 @@ def some_logits(rows, *, seed=0, spread=3.0):
 
 def grid(rows):
     """Evenly spaced uniform numbers: a draw with them visits every id in proportion to its probability."""
-    return ((torch.arange(rows) + 0.5) / rows)[:, None]
+    return ((np.arange(rows, dtype=np.float32) + 0.5) / rows)[:, None]
 
 
 def reference(logits, *, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0):
@@ -61,7 +61,7 @@ def test_frequencies_are_the_filtered_probabilities(filters):
     logits = some_logits(1)
     ids = Sampler(**filters)(logits.expand(draws, -1), torch.zeros(1, VOCABULARY), grid(draws))
     expected = reference(logits[0].tolist(), **filters)
-    found = torch.bincount(ids, minlength=VOCABULARY) / draws
+    found = np.bincount(ids, minlength=VOCABULARY) / draws
     assert set(ids.tolist()) <= set(expected)
     for i, probability in expected.items():
         assert found[i].item() == pytest.approx(probability, abs=2 / draws)
@@ -69,13 +69,16 @@ def test_frequencies_are_the_filtered_probabilities(filters):
 
 def test_the_full_order_is_used_where_the_head_is_not_enough():
     flat = torch.zeros(1, VOCABULARY)
-    ids = Sampler(top_p=0.9)(flat.expand(3000, -1), torch.zeros(1, VOCABULARY), grid(3000))
-    assert len(set(ids.tolist())) == round(0.9 * VOCABULARY) > HEAD
+    ids = Sampler(top_p=0.905)(flat.expand(3000, -1), torch.zeros(1, VOCABULARY), grid(3000))
+    assert len(set(ids.tolist())) == math.ceil(0.905 * VOCABULARY) > HEAD
 
 
 @pytest.mark.parametrize("filters", FILTERS, ids=str)
 def test_a_row_does_not_depend_on_its_neighbours(filters):
-    logits, uniforms = some_logits(40, spread=2.0), torch.rand(40, 1, generator=torch.Generator().manual_seed(3))
+    logits, uniforms = (
+        some_logits(40, spread=2.0),
+        torch.rand(40, 1, generator=torch.Generator().manual_seed(3)).numpy(),
+    )
     bias = torch.where(torch.rand(40, VOCABULARY, generator=torch.Generator().manual_seed(4)) < 0.5, 0.0, -torch.inf)
     sampler = Sampler(**filters)
     together = sampler(logits, bias, uniforms)
@@ -91,20 +94,20 @@ def test_what_is_masked_is_never_chosen(filters, uniform):
     generator = torch.Generator().manual_seed(9)
     bias = torch.where(torch.rand(500, VOCABULARY, generator=generator) < 0.02, 0.0, -torch.inf)
     bias[bias.isinf().all(1), 17] = 0
-    ids = Sampler(**filters)(logits, bias, torch.full((500, 1), uniform))
-    assert (bias.gather(1, ids[:, None]) == 0).all()
+    ids = Sampler(**filters)(logits, bias, np.full((500, 1), uniform, np.float32))
+    assert (bias[torch.arange(500), torch.from_numpy(ids)] == 0).all()
 
 
 def test_zero_temperature_takes_the_likeliest_allowed():
     logits = torch.tensor([[1.0, 5.0, 3.0], [9.0, 5.0, 3.0]])
     bias = torch.tensor([[0.0, -torch.inf, 0.0], [0.0, 0.0, 0.0]])
-    assert Sampler(temperature=0)(logits, bias, torch.full((2, 1), 0.999)).tolist() == [2, 0]
+    assert Sampler(temperature=0)(logits, bias, np.full((2, 1), 0.999)).tolist() == [2, 0]
 
 
 def test_zero_temperature_is_the_limit_of_small_ones():
-    logits, uniforms = some_logits(50), torch.rand(50, 1)
+    logits, uniforms = some_logits(50), np.random.default_rng(0).random((50, 1))
     none = torch.zeros(1, VOCABULARY)
-    assert torch.equal(
+    assert np.array_equal(
         Sampler(temperature=0)(logits, none, uniforms), Sampler(temperature=1e-4)(logits, none, uniforms)
     )
 
@@ -114,8 +117,8 @@ def test_more_than_the_vocabulary_is_all_of_it_and_said_once(caplog):
     sampler = Sampler(top_k=VOCABULARY + 1)
     with caplog.at_level(logging.WARNING):
         first, second = sampler(logits, none, uniforms), sampler(logits, none, uniforms)
-    assert torch.equal(first, Sampler()(logits, none, uniforms))
-    assert torch.equal(first, second)
+    assert np.array_equal(first, Sampler()(logits, none, uniforms))
+    assert np.array_equal(first, second)
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert str(VOCABULARY) in caplog.text
 
@@ -129,7 +132,7 @@ def test_where_no_score_is_left_any_legal_id_is_taken_and_said_once(filters, bro
     bias[:, [5, 50, 250]] = 0
     sampler = Sampler(**filters)
     with caplog.at_level(logging.WARNING):
-        chosen = {sampler(logits, bias, torch.full((4, 1), u))[1].item() for u in (0.1, 0.5, 0.9)}
+        chosen = {sampler(logits, bias, np.full((4, 1), u))[1].item() for u in (0.1, 0.5, 0.9)}
     assert chosen == {5, 50, 250}
     assert len(caplog.records) == 1
 
@@ -152,28 +155,28 @@ def test_values_out_of_range_are_refused(wrong):
 def test_draws_are_a_function_of_seed_and_step():
     steps = DRAWS_PER_REFILL + 20
     together = Draws([7, 8, 9])
-    table = torch.cat([together.step().clone() for _ in range(steps)], 1)
+    table = np.concatenate([together.step().copy() for _ in range(steps)], 1)
     alone = Draws([8])
-    np.testing.assert_array_equal(torch.cat([alone.step().clone() for _ in range(steps)], 1)[0], table[1])
+    np.testing.assert_array_equal(np.concatenate([alone.step().copy() for _ in range(steps)], 1)[0], table[1])
     assert (table >= 0).all()
     assert (table < 1).all()
-    assert len(set(table.flatten().tolist())) > 0.99 * table.numel()
+    assert len(set(table.flatten().tolist())) > 0.99 * table.size
     assert table.mean().item() == pytest.approx(0.5, abs=0.03)
 
 
 def test_kept_draws_go_on_where_they_were():
     whole, parted = Draws([1, 2, 3]), Draws([1, 2, 3])
-    expected = [whole.step().clone() for _ in range(600)]
+    expected = [whole.step().copy() for _ in range(600)]
     for step in range(300):
-        assert torch.equal(parted.step(), expected[step])
+        assert np.array_equal(parted.step(), expected[step])
     parted.keep([2, 0])
     for step in range(300, 600):
-        assert torch.equal(parted.step(), expected[step][[2, 0]])
+        assert np.array_equal(parted.step(), expected[step][[2, 0]])
 
 
 def test_a_legal_id_with_a_very_low_score_is_not_mistaken_for_none(caplog):
     logits = torch.full((1, VOCABULARY), -300.0)
     logits[0, 9] = -200.0
     with caplog.at_level(logging.WARNING):
-        assert Sampler(temperature=0)(logits, torch.zeros(1, VOCABULARY), torch.zeros(1, 1)).tolist() == [9]
+        assert Sampler(temperature=0)(logits, torch.zeros(1, VOCABULARY), np.zeros((1, 1))).tolist() == [9]
     assert not caplog.records

@@ -41,8 +41,7 @@ class Row:
     """What the ids of one piece leave behind.
 
     Args:
-        ons: (parts, 128), `FORBIDDEN` where a note sounds.
-        offs: (parts, 128), `FORBIDDEN` where none does.
+        lanes: (parts, 256): for NOTE_ONs `FORBIDDEN` where a note sounds, for NOTE_OFFs where none does.
         stage: see `aurl.tokens.rules`.
         part: running PART, −1 before the first.
         velocity: running level, −1 before the first.
@@ -57,8 +56,7 @@ class Row:
         may_end: EOS is allowed before `end_step`.
     """
 
-    ons: Bias
-    offs: Bias
+    lanes: Bias
     stage: int
     part: int
     velocity: int = NONE
@@ -86,8 +84,7 @@ class Row:
         """An independent copy."""
         return replace(
             self,
-            ons=self.ons.copy(),
-            offs=self.offs.copy(),
+            lanes=self.lanes.copy(),
             sounding=dict(self.sounding),
             begun=dict(self.begun),
         )
@@ -108,10 +105,10 @@ class GrammarMask:
         self._kind, self._value, self._next_stage = rules.kind.tolist(), rules.value.tolist(), rules.next_stage.tolist()
         self._ends_what_began = self._next_stage[Stage.STRUCK][Kind.NOTE_OFF] != ILLEGAL
         self._next_stage[Stage.STRUCK][Kind.NOTE_OFF] = int(Stage.EMPTIED)
-        lanes = grammar.start(1).sounding.shape[1:]
+        lanes = np.zeros((grammar.start(1).sounding.shape[1], NOTE_OFF.stop), np.float32)
+        lanes[:, NOTE_OFF.start :] = FORBIDDEN
         silent = Row(
-            ons=np.zeros(lanes, np.float32),
-            offs=np.full(lanes, FORBIDDEN, np.float32),
+            lanes=lanes,
             stage=int(Stage.START),
             part=NONE if grammar.parts else 0,
         )
@@ -175,7 +172,7 @@ class GrammarMask:
         left = LAST_SHIFT_STEPS if state.end_step is None else state.left
         full = GrammarState(
             stage=np.array([state.stage]),
-            sounding=(state.ons != 0)[None],
+            sounding=(state.lanes[:, : NOTE_ON.stop] != 0)[None],
             part=np.array([state.part]),
             velocity=np.array([state.velocity]),
             declared=np.array([state.declared]),
@@ -194,7 +191,8 @@ class GrammarMask:
             row.step += chosen - TIME_SHIFT.start + 1
         elif kind in _NOTES and row.part != NONE:
             sounds = kind == Kind.NOTE_ON
-            row.ons[row.part, value], row.offs[row.part, value] = (FORBIDDEN, 0) if sounds else (0, FORBIDDEN)
+            lane = row.lanes[row.part]
+            lane[value], lane[NOTE_OFF.start + value] = (FORBIDDEN, 0) if sounds else (0, FORBIDDEN)
             row.sounding[row.part] = row.sounding.get(row.part, 0) + (1 if sounds else -1)
             row.pitch = value
             if sounds:
@@ -237,13 +235,10 @@ class GrammarMask:
             bias[EOS] = FORBIDDEN
 
     def _restrict_notes(self, state: Row, bias: Bias) -> None:
-        bias[NOTE_ON.start : NOTE_ON.stop] += state.ons[state.part]
-        if state.stage in _RELEASING:
-            bias[NOTE_OFF.start : NOTE_OFF.stop] += state.offs[state.part]
-        elif state.stage == Stage.STRUCK:
+        bias[: NOTE_OFF.stop] += state.lanes[state.part]
+        if state.stage == Stage.STRUCK and self._ends_what_began:
             bias[NOTE_OFF.start : NOTE_OFF.stop] = FORBIDDEN
-            if self._ends_what_began:
-                bias[NOTE_OFF.start + state.pitch] = 0
+            bias[NOTE_OFF.start + state.pitch] = 0
         if state.sounding.get(state.part) == PITCHES:
             bias[VELOCITY.start : VELOCITY.stop] = FORBIDDEN
         elif state.velocity != NONE:

@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from aurl.generation.constraints import GrammarMask
 from aurl.generation.context import Context
-from aurl.generation.sampling import Draws, Sampler
+from aurl.generation.sampling import Draws, Ids, Sampler
 from aurl.model.vae_gan import MusicTransformerVAEGAN
 from aurl.tokens.grammar import Grammar
 from aurl.tokens.rules import Stage
@@ -56,10 +57,10 @@ class _Scores:
     """Logits and what was chosen from them, until there are enough to take their likelihoods together."""
 
     logits: list[Tensor] = field(default_factory=list)
-    ids: list[Tensor] = field(default_factory=list)
+    ids: list[Ids] = field(default_factory=list)
     pieces: list[list[Made | None]] = field(default_factory=list)
 
-    def add(self, logits: Tensor, ids: Tensor, pieces: list[Made | None]) -> None:
+    def add(self, logits: Tensor, ids: Ids, pieces: list[Made | None]) -> None:
         self.logits.append(logits)
         self.ids.append(ids)
         self.pieces.append(pieces)
@@ -70,7 +71,9 @@ class _Scores:
     def settle(self) -> None:
         if not self.logits:
             return
-        likelihoods = torch.cat(self.logits).float().log_softmax(-1).gather(1, torch.cat(self.ids)[:, None])
+        logits = torch.cat(self.logits).float()
+        chosen = torch.from_numpy(np.concatenate(self.ids)).to(logits.device)
+        likelihoods = logits.log_softmax(-1).gather(1, chosen[:, None])
         owners = [piece for row in self.pieces for piece in row]
         for piece, likelihood in zip(owners, likelihoods[:, 0].tolist(), strict=True):
             if piece is not None:
@@ -168,7 +171,7 @@ class Batch:
         """New ids as they are made, until every piece has ended."""
         logits = self._context.read()
         while not self._stopping:
-            ids = self._sampler(logits, self._mask.bias(self._device), self._draws.step().to(self._device))
+            ids = self._sampler(logits, self._mask.bias(self._device), self._draws.step())
             yield from self._take(logits, ids)
             growing = [row for row, (_, piece) in enumerate(self._rows) if not piece.ended]
             if not growing:
@@ -196,7 +199,7 @@ class Batch:
         """End every piece at the next step, whole."""
         self._stopping = True
 
-    def _release(self, ids: Tensor) -> dict[int, int]:
+    def _release(self, ids: Ids) -> dict[int, int]:
         """Put NOTE_OFFs (and PARTs before them) in place of sampled ids where a note has sounded for too long.
 
         A model that no longer sees where a note began rarely thinks of ending it. So notes that began before what it
@@ -209,7 +212,7 @@ class Batch:
                 given[row] = ids[row] = chosen
         return given
 
-    def _take(self, logits: Tensor, ids: Tensor) -> Iterator[Event]:
+    def _take(self, logits: Tensor, ids: Ids) -> Iterator[Event]:
         given = self._release(ids)
         growing = [None if piece.ended or row in given else piece for row, (_, piece) in enumerate(self._rows)]
         self._scores.add(logits, ids, growing)

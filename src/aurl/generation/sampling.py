@@ -3,12 +3,17 @@
 Every filter keeps a prefix of the ids ordered by probability, so one ordered cumulative sum serves them all and the
 draw itself: the id is where the sum passes `uniform × kept mass` (inverse-CDF sampling). A row's result depends on
 that row alone, never on the size of the batch or on its neighbours.
+
+torch computes the probabilities and finds the largest; what is left are short columns, for which numpy's operations
+cost half as much as torch's.
 """
 
 import logging
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from aurl.errors import UsageError
@@ -25,6 +30,10 @@ UNIFORM_STEPS = 1 << 23
 """Uniform numbers are multiples of 2⁻²³: `u × total < total` then holds in float32 for every total."""
 
 
+Floats = NDArray[np.float32]
+Ids = NDArray[np.int64]
+
+
 class Draws:
     """Uniform numbers in [0, 1), one independent stream per piece.
 
@@ -37,13 +46,13 @@ class Draws:
     def __init__(self, seeds: Sequence[int]) -> None:
         self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         self._next = DRAWS_PER_REFILL
-        self._numbers = torch.empty(len(seeds), DRAWS_PER_REFILL)
+        self._numbers = np.empty((len(seeds), DRAWS_PER_REFILL), np.float32)
 
-    def step(self) -> Tensor:
-        """The next number of every piece, (B, 1) on the CPU."""
+    def step(self) -> Floats:
+        """The next number of every piece, (B, 1)."""
         if self._next == DRAWS_PER_REFILL:
             for row, generator in zip(self._numbers, self._generators, strict=True):
-                row.copy_(torch.randint(UNIFORM_STEPS, (DRAWS_PER_REFILL,), generator=generator))
+                row[:] = torch.randint(UNIFORM_STEPS, (DRAWS_PER_REFILL,), generator=generator).numpy()
             self._numbers /= UNIFORM_STEPS
             self._next = 0
         self._next += 1
@@ -82,7 +91,7 @@ class Sampler:
         self._temperature, self._top_k, self._top_p, self._min_p = temperature, top_k, top_p, min_p
         self._said: set[str] = set()
 
-    def __call__(self, logits: Tensor, bias: Tensor, uniforms: Tensor) -> Tensor:
+    def __call__(self, logits: Tensor, bias: Tensor, uniforms: Floats) -> Ids:
         """Ids (B,) drawn from the filtered distribution.
 
         Args:
@@ -92,62 +101,63 @@ class Sampler:
         """
         scores = logits + bias
         if self._temperature < LEAST_TEMPERATURE:
-            ids = scores.argmax(-1, keepdim=True)
-            mass = scores.gather(1, ids).isfinite()
+            best, order = scores.max(-1, keepdim=True)
+            ids, is_drawn = order.cpu().numpy(), best.isfinite().cpu().numpy()
         else:
             ids, mass = self._draw(scores if self._temperature == 1 else scores / self._temperature, uniforms)
-        if not bool((mass > 0).all()):
-            ids = self._replace_illegal(scores, bias, uniforms, ids)
-        return ids.squeeze(1)
+            is_drawn = mass > 0
+        if not is_drawn.all():
+            ids = self._replace_illegal(ids, is_drawn, bias, uniforms)
+        return ids[:, 0]
 
-    def _draw(self, scores: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
+    def _draw(self, scores: Tensor, uniforms: Floats) -> tuple[Ids, Floats]:
         """Ids and the probability mass they were drawn from, both (B, 1); the mass is NaN where nothing is left."""
         probabilities = scores.softmax(-1)
         vocabulary_size = scores.shape[-1]
         if self._top_k > vocabulary_size:
             self._say("top_k", f"top_k {self._top_k} is more than the {vocabulary_size} ids there are: all are kept")
         if 0 < self._top_k < vocabulary_size:
-            top, order = probabilities.topk(self._top_k)
+            top, order = _largest(probabilities, self._top_k)
             sums = top.cumsum(-1)
-            return self._draw_ordered(top, sums, order, uniforms, sums[:, -1:] * self._top_p)
+            return self._draw_ordered(top, sums, order, uniforms, sums[:, -1:] * np.float32(self._top_p))
         if self._top_p < 1:
             return self._draw_top_p(probabilities, uniforms)
+        kept = probabilities.cpu().numpy()
         if self._min_p > 0:
-            floor = probabilities.amax(-1, keepdim=True) * self._min_p
-            probabilities = probabilities * (probabilities >= floor)
-        return _invert(probabilities.cumsum(-1), uniforms)
+            kept = kept * (kept >= kept.max(-1, keepdims=True) * np.float32(self._min_p))
+        return _invert(kept.cumsum(-1), uniforms)
 
-    def _draw_top_p(self, probabilities: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
-        head = min(HEAD, probabilities.shape[-1])
-        top, order = probabilities.topk(head)
+    def _draw_top_p(self, probabilities: Tensor, uniforms: Floats) -> tuple[Ids, Floats]:
+        head, reach = min(HEAD, probabilities.shape[-1]), np.float32(self._top_p)
+        top, order = _largest(probabilities, head)
         sums = top.cumsum(-1)
-        reach = torch.full_like(uniforms, self._top_p)
         ids, mass = self._draw_ordered(top, sums, order, uniforms, reach)
-        short = sums[:, -1] < self._top_p
-        if head < probabilities.shape[-1] and bool(short.any()):
-            top, order = probabilities[short].sort(dim=-1, descending=True, stable=True)
-            ids[short], mass[short] = self._draw_ordered(top, top.cumsum(-1), order, uniforms[short], reach[short])
+        short = sums[:, -1] < reach
+        if head < probabilities.shape[-1] and short.any():
+            rows = probabilities[torch.from_numpy(short).to(probabilities.device)]
+            top, order = (column.cpu().numpy() for column in rows.sort(dim=-1, descending=True, stable=True))
+            ids[short], mass[short] = self._draw_ordered(top, top.cumsum(-1), order, uniforms[short], reach)
         return ids, mass
 
     def _draw_ordered(
-        self, top: Tensor, sums: Tensor, order: Tensor, uniforms: Tensor, reach: Tensor
-    ) -> tuple[Tensor, Tensor]:
+        self, top: Floats, sums: Floats, order: Ids, uniforms: Floats, reach: Floats | np.float32
+    ) -> tuple[Ids, Floats]:
         """Draw from probabilities in falling order, whose cumulative sums are `sums`, as far as these reach `reach`."""
         last = top.shape[-1] - 1
-        end = torch.searchsorted(sums, reach).clamp_(max=last)
+        end = np.minimum((sums < reach).sum(-1, keepdims=True), last)
         if self._min_p > 0:
-            likely = (top >= top[:, :1] * self._min_p).sum(-1, keepdim=True) - 1
-            end = torch.minimum(end, likely.clamp_(min=0))
-        mass = sums.gather(1, end)
-        place = torch.searchsorted(sums, uniforms * mass, right=True).clamp_(max=last)
-        return order.gather(1, place), mass
+            likely = (top >= top[:, :1] * np.float32(self._min_p)).sum(-1, keepdims=True) - 1
+            end = np.minimum(end, np.maximum(likely, 0))
+        mass = np.take_along_axis(sums, end, 1)
+        place = np.minimum((sums <= uniforms * mass).sum(-1, keepdims=True), last)
+        return np.take_along_axis(order, place, 1), mass
 
-    def _replace_illegal(self, scores: Tensor, bias: Tensor, uniforms: Tensor, ids: Tensor) -> Tensor:
+    def _replace_illegal(self, ids: Ids, is_drawn: NDArray[np.bool_], bias: Tensor, uniforms: Floats) -> Ids:
         """Rows whose scores left nothing to choose from draw evenly from what `bias` allows."""
         self._say("masked", "no id with a finite score was left: taking any legal one")
-        bad = ~scores.gather(1, ids).isfinite().squeeze(1)
-        ids[bad], _ = _invert((bias[bad] == 0).to(uniforms.dtype).cumsum(-1), uniforms[bad])
-        return ids
+        allowed = (bias == 0).cpu().numpy().astype(np.float32)
+        legal, _ = _invert(allowed.cumsum(-1), uniforms)
+        return np.where(is_drawn, ids, legal)
 
     def _say(self, what: str, message: str) -> None:
         if what not in self._said:
@@ -155,8 +165,13 @@ class Sampler:
             logger.warning(message)
 
 
-def _invert(sums: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
+def _largest(probabilities: Tensor, count: int) -> tuple[Floats, Ids]:
+    top, order = probabilities.topk(count)
+    return top.cpu().numpy(), order.cpu().numpy()
+
+
+def _invert(sums: Floats, uniforms: Floats) -> tuple[Ids, Floats]:
     """First place where the cumulative sum passes `uniform × total`, and the total; both (B, 1)."""
     mass = sums[:, -1:]
-    place = torch.searchsorted(sums, uniforms * mass, right=True)
-    return place.clamp_(max=sums.shape[-1] - 1), mass
+    place = (sums <= uniforms * mass).sum(-1, keepdims=True)
+    return np.minimum(place, sums.shape[-1] - 1), mass
