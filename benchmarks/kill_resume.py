@@ -82,8 +82,11 @@ def difference(whole: Path, killed: Path) -> str:
         for path in (whole / "metrics.jsonl", killed / "metrics.jsonl")
     ]
     if told[0] != told[1]:
-        first = next((one for one, other in zip(*told, strict=False) if one != other), "the number of records")
-        return f"metrics, first at {first}"
+        pairs = ((one, other) for one, other in zip(*told, strict=False) if one != other)
+        first = next(pairs, ({}, {}))
+        names = [name for name in first[0].keys() | first[1].keys() if first[0].get(name) != first[1].get(name)]
+        values = [{name: one.get(name) for name in ("step", *sorted(names))} for one in first]
+        return f"metrics: {len(told[0])} records and {len(told[1])}, first at {values[0]} and {values[1]}"
     folders = [run / "checkpoints" / (run / "checkpoints" / "latest").read_text().strip() for run in (whole, killed)]
     for path in sorted(folders[0].glob("*.safetensors")):
         one, other = load_file(path), load_file(folders[1] / path.name)

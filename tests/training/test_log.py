@@ -56,11 +56,18 @@ def test_metrics_come_back_and_what_is_not_a_number_is_null(tmp_path):
 
 
 @pytest.mark.parametrize("tail", ["", '{"step": 5', "\x00\x00\x00", '{"step": "x"}\n', "[1]\n"])
-def test_truncation_drops_later_steps_and_torn_lines(tmp_path, tail):
+def test_truncation_drops_later_records_and_torn_lines(tmp_path, tail):
     path = tmp_path / "metrics.jsonl"
     path.write_text("".join(json.dumps({"step": step, "v": step / 3}) + "\n" for step in (1, 2, 2, 3, 4)) + tail)
-    assert truncate_metrics(path, 2) == 2 + bool(tail)
+    assert truncate_metrics(path, 3) == 2 + bool(tail)
     assert [record["step"] for record in read_metrics(path)] == [1, 2, 2]
+
+
+def test_torn_lines_go_even_where_more_records_were_written(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1}\n{"step": 2')
+    assert truncate_metrics(path, 9) == 1
+    assert path.read_text() == '{"step": 1}\n'
 
 
 def test_truncation_of_nothing(tmp_path):

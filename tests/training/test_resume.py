@@ -1,5 +1,6 @@
 """A run that was stopped and resumed is, bit by bit, the run that was not."""
 
+import json
 import shutil
 import signal
 
@@ -8,7 +9,7 @@ from tests.support.training import facts, small_profile, tensors, told
 
 from aurl.errors import DamagedError, LockedError, UsageError
 from aurl.progress import Interrupts
-from aurl.storage import lock
+from aurl.storage import lock, write_json, write_manifest
 from aurl.training.trainer import fit, resume
 
 THREADS = 1
@@ -75,6 +76,25 @@ def test_what_was_trained_after_the_newest_checkpoint_is_trained_again(dataset, 
     resume(tmp_path / "killed")
     assert_same(tmp_path / "whole", tmp_path / "killed")
     assert not list(checkpoints.glob(".*"))
+
+
+def test_killed_around_the_last_validation_it_is_there_once(dataset, tmp_path):
+    """The last step is saved, then validated, then saved again: each moment between leads to the same end."""
+    profile = small_profile(max_steps=30)
+    fit(profile, dataset, tmp_path / "whole", threads=THREADS)
+    shutil.copytree(tmp_path / "whole", tmp_path / "killed")
+    newest = tmp_path / "killed" / "checkpoints" / "step-00000030"
+    state = json.loads((newest / "state.json").read_text())
+    earlier = json.loads((newest.with_name("step-00000020") / "state.json").read_text())["training"]
+    validation = ("validated_step", "best_step", "best_nats_per_note", "evaluations_since_best")
+    state["training"] |= {name: earlier[name] for name in validation}
+    state["training"]["records"] -= 1
+    write_json(newest / "state.json", state)
+    write_manifest(newest)
+    assert resume(tmp_path / "killed").step == 30
+    assert told(tmp_path / "killed") == told(tmp_path / "whole")
+    assert resume(tmp_path / "killed").step == 30
+    assert_same(tmp_path / "whole", tmp_path / "killed")
 
 
 def test_killed_before_the_first_checkpoint_it_starts_again(dataset, tmp_path):

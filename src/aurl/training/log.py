@@ -108,22 +108,22 @@ def _step_of(line: str) -> int | None:
     return step if isinstance(step, int) else None
 
 
-def truncate_metrics(path: Path, step: int) -> int:
-    """Drop the records after `step`, and half-written lines, so that what is trained again is not there twice.
+def truncate_metrics(path: Path, records: int) -> int:
+    """Keep the first `records` whole lines, so that what is trained again is not there twice.
 
     Returns:
         How many lines were dropped.
     """
     if not path.exists():
         return 0
-    dropped = 0
+    kept = dropped = 0
     with path.open(encoding="utf-8", errors="replace") as old, atomic_write(path, mode="w") as new:
         for line in old:
-            at = _step_of(line)
-            keep = at is not None and at <= step and line.endswith("\n")
-            dropped += not keep
-            if keep:
+            if kept < records and line.endswith("\n") and _step_of(line) is not None:
                 new.write(line)
+                kept += 1
+            else:
+                dropped += 1
     return dropped
 
 

@@ -52,7 +52,6 @@ class Latest:
     """The newest numbers, for the progress line and the result."""
 
     metrics: dict[str, Any] = field(default_factory=dict)
-    validated_step: int = -1
     saved_step: int = 0
     signal: int = 0
     samples: list[Path] = field(default_factory=list)
@@ -80,7 +79,7 @@ class Loop:
         self._lap_tokens = 0
         self._lr = 0.0
         self._sums = Sums.on(session.learner.accelerator.device)
-        self.latest = Latest(saved_step=self._state.step, validated_step=self._state.step)
+        self.latest = Latest(saved_step=self._state.step)
 
     def run(self) -> Stop:
         """Train until a bound, lost patience, or a signal; the last state is saved."""
@@ -193,6 +192,7 @@ class Loop:
 
     def _write(self, metrics: dict[str, Any]) -> None:
         self.latest.metrics |= metrics
+        self._state.records += 1
         if self._metrics is not None:
             self._metrics.write(self._state.step, metrics)
             logger.info("step %d: %s", self._state.step, describe(metrics))
@@ -200,7 +200,7 @@ class Loop:
     def _validate(self) -> bool:
         """Likelihood of the valid split; True if it is the best so far."""
         session = self._session
-        self.latest.validated_step = self._state.step
+        self._state.validated_step = self._state.step
         if not session.validation:
             return False
         with self._paused():
@@ -253,8 +253,8 @@ class Loop:
         self._report(Progress("train", state.step, total, "steps", note, left))
 
     def _finish(self, reason: Stop) -> None:
-        improved = False
-        if reason is not Stop.SIGNAL and self.latest.validated_step != self._state.step:
-            improved = self._validate()
-        if improved or self.latest.saved_step != self._state.step:
+        unvalidated = reason is not Stop.SIGNAL and self._state.validated_step != self._state.step
+        if unvalidated:
+            self._validate()
+        if unvalidated or self.latest.saved_step != self._state.step:
             self._save()

@@ -20,6 +20,7 @@ from aurl.training.run import Run
 from aurl.training.samples import write_samples
 from aurl.training.session import Session
 from aurl.training.setup import build_session
+from aurl.training.state import TrainingState
 
 logger = logging.getLogger(__name__)
 
@@ -61,10 +62,10 @@ def _newest(run: Run, profile: Profile) -> Found | None:
     checkpoints = Checkpoints(run.checkpoints, keep_last=profile.training.keep_last)
     found = checkpoints.find()
     checkpoints.tidy(found)
-    step = 0 if found is None else found.step
-    dropped = truncate_metrics(run.metrics, step)
+    records = 0 if found is None else TrainingState.from_json(found.state.get("training")).records
+    dropped = truncate_metrics(run.metrics, records)
     if found is not None:
-        logger.info("going on from step %d; %d lines of metrics after it dropped", step, dropped)
+        logger.info("going on from step %d; %d lines of metrics after it dropped", found.step, dropped)
     return found
 
 

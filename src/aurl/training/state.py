@@ -42,6 +42,8 @@ class TrainingState:
         tokens: targets learned so far by all processes.
         seconds: time spent training, over all sittings.
         horizon_steps: where the learning-rate schedule ends.
+        records: lines of `metrics.jsonl` written.
+        validated_step: step of the newest validation, 0 before there is one.
         best_step: step of the best validation, 0 before there is one.
         best_nats_per_note: its value.
         evaluations_since_best: how many validations did not improve on it.
@@ -54,6 +56,8 @@ class TrainingState:
     tokens: int = 0
     seconds: float = 0.0
     horizon_steps: int = 1
+    records: int = 0
+    validated_step: int = 0
     best_step: int = 0
     best_nats_per_note: float | None = None
     evaluations_since_best: int = 0
