@@ -1,6 +1,5 @@
 from itertools import pairwise
 
-import numpy as np
 import pytest
 import torch
 
@@ -188,7 +187,7 @@ def test_the_context_never_exceeds_what_was_trained():
         with torch.inference_mode():
             expected = model(torch.tensor([window]), start_steps=start)[:, -1]
         torch.testing.assert_close(logits, expected, rtol=0, atol=1e-4)
-        logits = context.step(np.array([ids[length]]))
+        logits = context.step([ids[length]])
     assert begin > CONTEXT, "the window was to move more than once"
 
 

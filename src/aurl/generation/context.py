@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from aurl.generation.sampling import Ids
 from aurl.model.cache import Cache
 from aurl.model.vae_gan import MusicTransformerVAEGAN
 from aurl.tokens.vocabulary import MAX_SHIFT_STEPS, SEP, TIME_SHIFT
@@ -71,13 +70,13 @@ class Context:
         return logits[:, -1]
 
     @torch.inference_mode()
-    def step(self, ids: Ids) -> Tensor:
-        """Take one new id (B,) of each piece; logits (B, V) of the ids to come."""
-        for history, chosen in zip(self._histories, ids.tolist(), strict=True):
+    def step(self, ids: Sequence[int]) -> Tensor:
+        """Take one new id of each piece; logits (B, V) of the ids to come."""
+        for history, chosen in zip(self._histories, ids, strict=True):
             history.append(chosen)
         if self._cache is None or self._cache.length == self._context:
             return self.read()
-        logits: Tensor = self._model(torch.from_numpy(ids[:, None]).to(self._device), cache=self._cache)
+        logits: Tensor = self._model(torch.tensor(ids, device=self._device)[:, None], cache=self._cache)
         return logits[:, -1]
 
     @torch.inference_mode()

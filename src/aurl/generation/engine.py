@@ -4,13 +4,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from aurl.generation.constraints import GrammarMask
 from aurl.generation.context import Context
-from aurl.generation.sampling import Draws, Ids, Sampler
+from aurl.generation.sampling import Draws, Sampler
 from aurl.model.vae_gan import MusicTransformerVAEGAN
 from aurl.tokens.grammar import Grammar
 from aurl.tokens.rules import Stage
@@ -57,12 +56,12 @@ class _Scores:
     """Logits and what was chosen from them, until there are enough to take their likelihoods together."""
 
     logits: list[Tensor] = field(default_factory=list)
-    ids: list[Ids] = field(default_factory=list)
+    ids: list[int] = field(default_factory=list)
     pieces: list[list[Made | None]] = field(default_factory=list)
 
-    def add(self, logits: Tensor, ids: Ids, pieces: list[Made | None]) -> None:
+    def add(self, logits: Tensor, ids: list[int], pieces: list[Made | None]) -> None:
         self.logits.append(logits)
-        self.ids.append(ids)
+        self.ids += ids
         self.pieces.append(pieces)
         if len(self.logits) == SCORED_TOGETHER:
             self.settle()
@@ -72,7 +71,7 @@ class _Scores:
         if not self.logits:
             return
         logits = torch.cat(self.logits).float()
-        chosen = torch.from_numpy(np.concatenate(self.ids)).to(logits.device)
+        chosen = torch.tensor(self.ids, device=logits.device)
         likelihoods = logits.log_softmax(-1).gather(1, chosen[:, None])
         owners = [piece for row in self.pieces for piece in row]
         for piece, likelihood in zip(owners, likelihoods[:, 0].tolist(), strict=True):
@@ -177,7 +176,7 @@ class Batch:
             if not growing:
                 break
             if len(growing) <= LEAVING_SHARE * len(self._rows):
-                ids = ids[growing]
+                ids = [ids[row] for row in growing]
                 self._keep(growing)
             logits = self._context.step(ids)
         self._scores.settle()
@@ -199,7 +198,7 @@ class Batch:
         """End every piece at the next step, whole."""
         self._stopping = True
 
-    def _release(self, ids: Ids) -> dict[int, int]:
+    def _release(self, ids: list[int]) -> dict[int, int]:
         """Put NOTE_OFFs (and PARTs before them) in place of sampled ids where a note has sounded for too long.
 
         A model that no longer sees where a note began rarely thinks of ending it. So notes that began before what it
@@ -212,11 +211,11 @@ class Batch:
                 given[row] = ids[row] = chosen
         return given
 
-    def _take(self, logits: Tensor, ids: Ids) -> Iterator[Event]:
+    def _take(self, logits: Tensor, ids: list[int]) -> Iterator[Event]:
         given = self._release(ids)
         growing = [None if piece.ended or row in given else piece for row, (_, piece) in enumerate(self._rows)]
         self._scores.add(logits, ids, growing)
-        for row, ((number, piece), chosen) in enumerate(zip(self._rows, ids.tolist(), strict=True)):
+        for row, ((number, piece), chosen) in enumerate(zip(self._rows, ids, strict=True)):
             if piece.ended:
                 continue
             piece.sampled += row not in given

@@ -4,16 +4,17 @@ Every filter keeps a prefix of the ids ordered by probability, so one ordered cu
 draw itself: the id is where the sum passes `uniform × kept mass` (inverse-CDF sampling). A row's result depends on
 that row alone, never on the size of the batch or on its neighbours.
 
-torch computes the probabilities and finds the largest; what is left are short columns, for which numpy's operations
-cost half as much as torch's.
+torch computes the probabilities and finds the largest. What is left is a walk over the few that are kept, in plain
+Python: each further array operation costs 10 µs in a loop whose weights push everything else out of the cache.
 """
 
 import logging
+from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import accumulate
+from math import isfinite
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from aurl.errors import UsageError
@@ -27,11 +28,7 @@ DRAWS_PER_REFILL = 256
 LEAST_TEMPERATURE = 1e-4
 """Below it only the likeliest id would be left, and divided logits might overflow."""
 UNIFORM_STEPS = 1 << 23
-"""Uniform numbers are multiples of 2⁻²³: `u × total < total` then holds in float32 for every total."""
-
-
-Floats = NDArray[np.float32]
-Ids = NDArray[np.int64]
+"""Uniform numbers are multiples of 2⁻²³: float32 holds them all, and the largest is clearly below 1."""
 
 
 class Draws:
@@ -45,23 +42,20 @@ class Draws:
 
     def __init__(self, seeds: Sequence[int]) -> None:
         self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        self._next = DRAWS_PER_REFILL
-        self._numbers = np.empty((len(seeds), DRAWS_PER_REFILL), np.float32)
+        self._numbers: list[list[float]] = [[] for _ in seeds]
 
-    def step(self) -> Floats:
-        """The next number of every piece, (B, 1)."""
-        if self._next == DRAWS_PER_REFILL:
-            for row, generator in zip(self._numbers, self._generators, strict=True):
-                row[:] = torch.randint(UNIFORM_STEPS, (DRAWS_PER_REFILL,), generator=generator).numpy()
-            self._numbers /= UNIFORM_STEPS
-            self._next = 0
-        self._next += 1
-        return self._numbers[:, self._next - 1 : self._next]
+    def step(self) -> list[float]:
+        """The next number of every piece."""
+        for numbers, generator in zip(self._numbers, self._generators, strict=True):
+            if not numbers:
+                drawn = torch.randint(UNIFORM_STEPS, (DRAWS_PER_REFILL,), generator=generator)
+                numbers.extend((drawn.flip(0) / UNIFORM_STEPS).tolist())
+        return [numbers.pop() for numbers in self._numbers]
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these pieces only, in this order."""
         self._generators = [self._generators[row] for row in rows]
-        self._numbers = self._numbers[list(rows)]
+        self._numbers = [self._numbers[row] for row in rows]
 
 
 class Sampler:
@@ -91,87 +85,69 @@ class Sampler:
         self._temperature, self._top_k, self._top_p, self._min_p = temperature, top_k, top_p, min_p
         self._said: set[str] = set()
 
-    def __call__(self, logits: Tensor, bias: Tensor, uniforms: Floats) -> Ids:
-        """Ids (B,) drawn from the filtered distribution.
+    def __call__(self, logits: Tensor, bias: Tensor, uniforms: Sequence[float]) -> list[int]:
+        """One id for each row, drawn from the filtered distribution.
 
         Args:
             logits: (B, V).
             bias: (B, V), 0 where an id is allowed and −inf where it is not; no row is −inf throughout.
-            uniforms: (B, 1) numbers in [0, 1).
+            uniforms: B numbers in [0, 1).
         """
         scores = logits + bias
         if self._temperature < LEAST_TEMPERATURE:
-            best, order = scores.max(-1, keepdim=True)
-            ids, is_drawn = order.cpu().numpy(), best.isfinite().cpu().numpy()
+            best, order = scores.max(-1)
+            drawn = [i if isfinite(score) else None for score, i in zip(best.tolist(), order.tolist(), strict=True)]
         else:
-            ids, mass = self._draw(scores if self._temperature == 1 else scores / self._temperature, uniforms)
-            is_drawn = mass > 0
-        if not is_drawn.all():
-            ids = self._replace_illegal(ids, is_drawn, bias, uniforms)
-        return ids[:, 0]
+            drawn = self._draw(scores if self._temperature == 1 else scores / self._temperature, uniforms)
+        return [self._any_legal(bias[row], uniforms[row]) if i is None else i for row, i in enumerate(drawn)]
 
-    def _draw(self, scores: Tensor, uniforms: Floats) -> tuple[Ids, Floats]:
-        """Ids and the probability mass they were drawn from, both (B, 1); the mass is NaN where nothing is left."""
+    def _draw(self, scores: Tensor, uniforms: Sequence[float]) -> list[int | None]:
+        """An id for each row, None where nothing is left to draw from."""
         probabilities = scores.softmax(-1)
-        vocabulary_size = scores.shape[-1]
-        if self._top_k > vocabulary_size:
-            self._say("top_k", f"top_k {self._top_k} is more than the {vocabulary_size} ids there are: all are kept")
-        if 0 < self._top_k < vocabulary_size:
-            top, order = _largest(probabilities, self._top_k)
-            sums = top.cumsum(-1)
-            return self._draw_ordered(top, sums, order, uniforms, sums[:, -1:] * np.float32(self._top_p))
-        if self._top_p < 1:
-            return self._draw_top_p(probabilities, uniforms)
-        kept = probabilities.cpu().numpy()
+        size = scores.shape[-1]
+        if self._top_k > size:
+            self._say("top_k", f"top_k {self._top_k} is more than the {size} ids there are: all are kept")
+        cut = 0 < self._top_k < size
+        if not cut and self._top_p == 1:
+            return self._draw_unordered(probabilities, uniforms)
+        top, order = probabilities.topk(self._top_k if cut else min(HEAD, size))
+        drawn: list[int | None] = []
+        for row, (values, ids) in enumerate(zip(top.tolist(), order.tolist(), strict=True)):
+            reach = self._top_p * (sum(values) if cut else 1)
+            sums = self._kept(values, reach)
+            if not cut and len(sums) == len(values) < size and sums[-1] < reach:
+                full, full_order = probabilities[row].sort(descending=True, stable=True)
+                sums, ids = self._kept(full.tolist(), reach), full_order.tolist()  # noqa: PLW2901 - HEAD was too short
+            drawn.append(ids[bisect_right(sums, uniforms[row] * sums[-1])] if sums[-1] > 0 else None)
+        return drawn
+
+    def _kept(self, values: Sequence[float], reach: float) -> list[float]:
+        """Cumulative sums of falling probabilities, as far as they are kept."""
+        sums, mass, floor = [], 0.0, values[0] * self._min_p
+        for value in values:
+            if mass >= reach or value < floor:
+                break
+            mass += value
+            sums.append(mass)
+        return sums
+
+    def _draw_unordered(self, probabilities: Tensor, uniforms: Sequence[float]) -> list[int | None]:
         if self._min_p > 0:
-            kept = kept * (kept >= kept.max(-1, keepdims=True) * np.float32(self._min_p))
-        return _invert(kept.cumsum(-1), uniforms)
+            floor = probabilities.amax(-1, keepdim=True) * self._min_p
+            probabilities = probabilities * (probabilities >= floor)
+        sums = probabilities.cpu().cumsum(-1, dtype=torch.float64)
+        mass = sums[:, -1:]
+        goals = torch.tensor(uniforms, dtype=torch.float64)[:, None] * mass
+        places = torch.searchsorted(sums, goals, right=True)[:, 0].tolist()
+        return [place if total > 0 else None for place, total in zip(places, mass[:, 0].tolist(), strict=True)]
 
-    def _draw_top_p(self, probabilities: Tensor, uniforms: Floats) -> tuple[Ids, Floats]:
-        head, reach = min(HEAD, probabilities.shape[-1]), np.float32(self._top_p)
-        top, order = _largest(probabilities, head)
-        sums = top.cumsum(-1)
-        ids, mass = self._draw_ordered(top, sums, order, uniforms, reach)
-        short = sums[:, -1] < reach
-        if head < probabilities.shape[-1] and short.any():
-            rows = probabilities[torch.from_numpy(short).to(probabilities.device)]
-            top, order = (column.cpu().numpy() for column in rows.sort(dim=-1, descending=True, stable=True))
-            ids[short], mass[short] = self._draw_ordered(top, top.cumsum(-1), order, uniforms[short], reach)
-        return ids, mass
-
-    def _draw_ordered(
-        self, top: Floats, sums: Floats, order: Ids, uniforms: Floats, reach: Floats | np.float32
-    ) -> tuple[Ids, Floats]:
-        """Draw from probabilities in falling order, whose cumulative sums are `sums`, as far as these reach `reach`."""
-        last = top.shape[-1] - 1
-        end = np.minimum((sums < reach).sum(-1, keepdims=True), last)
-        if self._min_p > 0:
-            likely = (top >= top[:, :1] * np.float32(self._min_p)).sum(-1, keepdims=True) - 1
-            end = np.minimum(end, np.maximum(likely, 0))
-        mass = np.take_along_axis(sums, end, 1)
-        place = np.minimum((sums <= uniforms * mass).sum(-1, keepdims=True), last)
-        return np.take_along_axis(order, place, 1), mass
-
-    def _replace_illegal(self, ids: Ids, is_drawn: NDArray[np.bool_], bias: Tensor, uniforms: Floats) -> Ids:
-        """Rows whose scores left nothing to choose from draw evenly from what `bias` allows."""
+    def _any_legal(self, bias: Tensor, uniform: float) -> int:
+        """An even draw from what `bias` (V,) allows, for a row whose scores left nothing to choose from."""
         self._say("masked", "no id with a finite score was left: taking any legal one")
-        allowed = (bias == 0).cpu().numpy().astype(np.float32)
-        legal, _ = _invert(allowed.cumsum(-1), uniforms)
-        return np.where(is_drawn, ids, legal)
+        sums = list(accumulate((bias == 0).tolist()))
+        return bisect_right(sums, uniform * sums[-1])
 
     def _say(self, what: str, message: str) -> None:
         if what not in self._said:
             self._said.add(what)
             logger.warning(message)
-
-
-def _largest(probabilities: Tensor, count: int) -> tuple[Floats, Ids]:
-    top, order = probabilities.topk(count)
-    return top.cpu().numpy(), order.cpu().numpy()
-
-
-def _invert(sums: Floats, uniforms: Floats) -> tuple[Ids, Floats]:
-    """First place where the cumulative sum passes `uniform × total`, and the total; both (B, 1)."""
-    mass = sums[:, -1:]
-    place = (sums <= uniforms * mass).sum(-1, keepdims=True)
-    return np.minimum(place, sums.shape[-1] - 1), mass
