@@ -163,12 +163,10 @@ class _Skimmer:
             if status < 0xE0:
                 at, low = self._one_byte_events(chunk, found, found_low, stop)
             else:
-                at, body = self._payload_event(found, status, stop)
-                if body == _END:
+                at, width = self._payload_event(found, status, stop)
+                if not width:
                     break
-                low = found_low + (len(body) if body.isascii() else len(body.translate(None, _HIGH_BYTES)))
-                if data[at] >= 0x80 or data[at + 1] < 0x80:
-                    self._check_status(at)
+                low = found_low + width
             while positions[following] < at:
                 following += 1
         if at != stop:
@@ -201,41 +199,44 @@ class _Skimmer:
             at, low = following + 1, low + 2
         return at, low
 
-    def _payload_event(self, at: int, status: int, stop: int) -> tuple[int, bytes]:
-        """Where the meta or system-exclusive event whose status is at `at` ends, and what stands behind the status."""
+    def _payload_event(self, at: int, status: int, stop: int) -> tuple[int, int]:
+        """Where the meta or system-exclusive event whose status is at `at` ends; its low bytes, 0: the end of track."""
         data = self.data
-        if status == META:
-            kind, length = data[at + 1], data[at + 2]
-            start, end = (at + 3, at + 3 + length) if length < 0x80 else payload_bounds(data, at + 2)
-            if kind == TEMPO and length == PAYLOAD_BYTES[TEMPO]:
-                self._count_meta(kind)
-            elif kind in KEPT_METAS:
-                self._check_meta(kind, data[start:end])
-        elif status == SYSEX:
-            _, end = payload_bounds(data, at + 1)
+        if status != META:
+            start, end = at, self._end_of_system(at, status)
         else:
-            raise Irregular(f"system message {status:#x}")
+            start, end = (at + 3, at + 3 + data[at + 2]) if data[at + 2] < 0x80 else payload_bounds(data, at + 2)
+        body = data[at + 1 : end]
+        is_ascii = body.isascii()
+        if status == META and body[0] in KEPT_METAS:
+            self._check_meta(body[0], data[start:end], is_ascii=is_ascii)
         if end > stop:
             raise Irregular("an event longer than its track")
-        return end, data[at + 1 : end]
+        if body == _END:
+            return end, 0
+        second = data[end + 1]
+        if second < 0x80 if data[end] < 0x80 else second >= 0x80 or data[end + 2] < 0x80:
+            self._check_status(end)
+        return end, len(body) if is_ascii else len(body.translate(None, _HIGH_BYTES))
 
-    def _count_meta(self, kind: int) -> None:
+    def _end_of_system(self, at: int, status: int) -> int:
+        if status != SYSEX:
+            raise Irregular(f"system message {status:#x}")
+        return payload_bounds(self.data, at + 1)[1]
+
+    def _check_meta(self, kind: int, payload: bytes, *, is_ascii: bool) -> None:
         result = self.result
         result.kept_metas += 1
         if kind == TEMPO:
             result.tempi += 1
+        elif kind == LYRIC and payload and result.lyric_chunks[-1:] != [self.index]:
+            result.lyric_chunks.append(self.index)
         if result.kept_metas > MAX_KEPT_METAS:
             raise too_many_metas(result.tempi)
-
-    def _check_meta(self, kind: int, payload: bytes) -> None:
-        result = self.result
-        self._count_meta(kind)
-        if kind == LYRIC and payload and result.lyric_chunks[-1:] != [self.index]:
-            result.lyric_chunks.append(self.index)
         if kind in PAYLOAD_BYTES:
             if len(payload) < PAYLOAD_BYTES[kind]:
                 result.doubt = "a meta event that is too short"
-        elif not payload.isascii() and not _is_utf8(payload):
+        elif not is_ascii and not _is_utf8(payload):
             result.doubt = "text that is not UTF-8"
 
 
