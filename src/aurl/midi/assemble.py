@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aurl.midi.events import Bytes, Events, Meta, Program
 from aurl.midi.maps import key_signatures, tempos, texts, time_signatures, track_names
@@ -16,6 +17,7 @@ STUCK_NOTE_BEATS = 4
 """How long a note lasts at most whose end the file does not tell."""
 _NOTES_OFF_CONTROLS = (120, 123, 124, 125, 126, 127)
 _NOTE_ON, _CONTROL = 0x9, 0xB
+_NO_CONTROLS = Controls()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,24 +39,28 @@ def assemble(events: Events, ticks_per_beat: int) -> tuple[Score, Counter[str]]:
         struck.part << 38 | struck.onset << 7 | struck.pitch
     )  # 23 + 31 + 7 bits; doubles are merged later
     part = struck.part[order]
-    starts = np.flatnonzero(np.diff(part, prepend=-1))
-    notes = Notes(struck.onset[order], struck.duration[order], struck.pitch[order], struck.velocity[order])
+    starts = _starts(part)
+    onset, duration, pitch, velocity = (
+        column[order] for column in (struck.onset, struck.duration, struck.pitch, struck.velocity)
+    )
+    for column in (onset, duration, pitch, velocity):
+        column.setflags(write=False)
     parts = part[starts].tolist()
     controls, lyrics = _controls(events, parts), _lyrics(events, parts)
     names = track_names(events.metas)
-    bounds = [*starts.tolist(), len(part)]
+    spans = [slice(a, b) for a, b in pairwise([*starts.tolist(), len(part)])]
     score = Score(
         ticks_per_beat,
         tuple(
             Track(
-                notes=notes.take(slice(bounds[i], bounds[i + 1])),
+                notes=Notes.trusted(onset[span], duration[span], pitch[span], velocity[span]),
                 program=0 if _is_drum(p) else p % 128,
                 is_drum=_is_drum(p),
                 name=names.get(p >> 11, ""),
                 controls=controls[i],
                 lyrics=lyrics[i],
             )
-            for i, p in enumerate(parts)
+            for i, (p, span) in enumerate(zip(parts, spans, strict=True))
         ),
         tempos(events.metas, repairs),
         time_signatures(events.metas, repairs),
@@ -62,6 +68,13 @@ def assemble(events: Events, ticks_per_beat: int) -> tuple[Score, Counter[str]]:
         texts(events.metas, MARKER),
     )
     return score, repairs
+
+
+def _starts(values: Ints) -> NDArray[np.intp]:
+    """Where values begin that are not the same as the one before."""
+    fresh = np.ones(len(values), np.bool_)
+    np.not_equal(values[1:], values[:-1], out=fresh[1:])
+    return fresh.nonzero()[0]
 
 
 def _is_drum(part: int) -> bool:
@@ -116,7 +129,7 @@ def _controls(events: Events, parts: list[int]) -> list[Controls]:
     """Control changes of each part: those sent while its program is set, or else the first part's of the channel."""
     at = np.flatnonzero(events.status >> 4 == _CONTROL)
     if not len(at) or not parts:
-        return [Controls()] * len(parts)
+        return [_NO_CONTROLS] * len(parts)
     channel = _channel(events, at)
     known = np.asarray(parts)
     part = channel << 7 | _programs(events.programs, channel, at)
@@ -127,16 +140,18 @@ def _controls(events: Events, parts: list[int]) -> list[Controls]:
     bounds = np.searchsorted(index[order], np.arange(len(parts) + 1))
     ordered = at[order]
     spans = [ordered[a:b] for a, b in pairwise(bounds.tolist())]
-    return [Controls(events.tick[span], events.first[span], events.second[span]) for span in spans]
+    return [Controls.trusted(events.tick[span], events.first[span], events.second[span]) for span in spans]
 
 
 def _lyrics(events: Events, parts: list[int]) -> list[tuple[Text, ...]]:
     """Lyrics of each part: those of its chunk if it is the chunk's first part; without a part, the first has them."""
     if not parts:
         return []
+    found = [meta for meta in events.metas if meta.kind == LYRIC]
+    if not found:
+        return [()] * len(parts)
     sung: dict[int, list[Meta]] = {}
     first_parts = {part >> 11: index for index, part in reversed(list(enumerate(parts)))}
-    for meta in events.metas:
-        if meta.kind == LYRIC:
-            sung.setdefault(first_parts.get(meta.chunk, 0), []).append(meta)
+    for meta in found:
+        sung.setdefault(first_parts.get(meta.chunk, 0), []).append(meta)
     return [texts(sung.get(index, ()), LYRIC) for index in range(len(parts))]

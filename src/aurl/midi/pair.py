@@ -41,8 +41,9 @@ def pair_notes(key: Ints, tick: Ints, is_on: Mask) -> Pairs:
     """
     order = np.argsort(_narrow(key), kind="stable")
     ordered_key, on = key[order], is_on[order]
-    first = np.diff(ordered_key, prepend=-1) != 0
-    wrong = on == np.where(first, False, np.roll(on, 1))  # on and off take turns, and each key begins with an on
+    first = _firsts(ordered_key)
+    wrong = first & ~on  # on and off take turns, and each key begins with an on and ends with an off
+    wrong[1:] |= (on[1:] == on[:-1]) & ~first[1:]
     wrong[:-1] |= first[1:] & on[:-1]
     wrong[-1:] |= on[-1:]
     if not wrong.any():
@@ -55,6 +56,13 @@ def pair_notes(key: Ints, tick: Ints, is_on: Mask) -> Pairs:
     ons, offs, missing = _pair_with_faults(group[faulty], tick[rest], is_on[rest])
     offs = np.where(offs >= 0, rest[offs], -1)
     return Pairs(np.concatenate([plain[::2], rest[ons]]), np.concatenate([plain[1::2], offs]), missing)
+
+
+def _firsts(values: Ints) -> Mask:
+    """Which values are not the same as the one before; the first always."""
+    result = np.ones(len(values), np.bool_)
+    np.not_equal(values[1:], values[:-1], out=result[1:])
+    return result
 
 
 def _pair_with_faults(group: Ints, tick: Ints, on: Mask) -> tuple[Ints, Ints, int]:
@@ -90,9 +98,11 @@ def _reversed_pairs(group: Ints, tick: Ints, on: Mask, off: Ints) -> Ints:
     left = np.arange(len(on))
     for _ in range(_MAX_REVERSED_AT_ONE_TICK):
         is_on, same_group = on[left], group[left[1:]] == group[left[:-1]]
-        ended = np.append(~is_on[1:] & same_group, False)
-        beside = same_group & (tick[left[1:]] == tick[left[:-1]])
-        hits = np.flatnonzero(_unmatched(group[left], is_on)[:-1] & is_on[1:] & ~ended[1:] & beside)
+        beside = same_group & (tick[left[1:]] == tick[left[:-1]]) & ~is_on[:-1] & is_on[1:]
+        beside[:-1] &= is_on[2:] | ~same_group[1:]
+        if not beside.any():
+            break
+        hits = (_unmatched(group[left], is_on)[:-1] & beside).nonzero()[0]
         if not len(hits):
             break
         off[left[hits + 1]] = left[hits]
@@ -104,9 +114,8 @@ def _unmatched(group: Ints, on: Mask) -> Mask:
     """Where an off finds nothing to end: the number of offs reaches a new lead over the number of ons."""
     step = np.where(on, 1, -1)
     lead = np.cumsum(step)
-    first = np.diff(group, prepend=-1) != 0
-    group_starts = np.flatnonzero(first)
-    sizes = np.diff(group_starts, append=len(on))
+    group_starts = _firsts(group).nonzero()[0]
+    sizes = np.append(group_starts[1:], len(on)) - group_starts
     lead -= np.repeat((lead - step)[group_starts], sizes)
     apart = (len(on) + 1) * np.repeat(np.arange(len(sizes)), sizes)  # so that a minimum of one group ends with it
     lowest = np.minimum(np.minimum.accumulate(lead - apart) + apart, 0)
