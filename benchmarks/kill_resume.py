@@ -58,7 +58,9 @@ def steps_of(run: Path) -> int:
 def kill_once(arguments: list[str], run: Path, environment: dict[str, str], rng: random.Random) -> bool:
     """Start a command and kill it: now and then while it starts, else some steps on. False if it ended before."""
     before = steps_of(run)
-    with subprocess.Popen(command(*arguments), env=environment, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        command(*arguments), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
         if rng.random() < 0.8:
             while process.poll() is None and steps_of(run) <= before:
                 time.sleep(0.01)
