@@ -1,4 +1,4 @@
-"""Prepare, train and generate from Python: `python library.py MIDI_FOLDER OUT.mid`."""
+"""Prepare, train and generate from Python: `python library.py MIDI_FOLDER OUT.mid [MINUTES]`."""
 
 import sys
 from pathlib import Path
@@ -10,10 +10,10 @@ from aurl.profile import load_profile
 from aurl.training.trainer import fit
 
 
-def main(midi_folder: Path, out: Path) -> None:
-    """Train for five minutes on the MIDI files in a folder and write one piece."""
+def main(midi_folder: Path, out: Path, minutes: float = 5.0) -> None:
+    """Train for some minutes on the MIDI files in a folder and write one piece."""
     work = out.parent / "aurl-work"
-    profile = load_profile(["small"], ["training.max_minutes=5"])
+    profile = load_profile(["small"], [f"training.max_minutes={minutes}"])
     prepared = prepare([midi_folder], profile, work / "dataset")
     print(f"{prepared.prepared} of {prepared.files} files, {prepared.tokens} tokens")
     result = fit(profile, work / "dataset", work / "run")
@@ -23,4 +23,4 @@ def main(midi_folder: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), *map(float, sys.argv[3:]))
