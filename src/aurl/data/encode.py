@@ -142,7 +142,7 @@ def encode_file(wanted: Wanted, pipeline: Pipeline) -> tuple[Ids, Record]:
 
 def _encode(data: bytes, wanted: Wanted, pipeline: Pipeline) -> tuple[Ids, Record]:
     recipe = pipeline.recipe
-    read = read_score(data, name=wanted.path, max_bytes=recipe.max_bytes)
+    read = read_score(data, name=wanted.path, max_bytes=recipe.max_bytes, bare=not pipeline.steps)
     score, repairs = read.score, Counter(read.repairs)
     for step in pipeline.steps:
         done = step.counted(score)

@@ -22,11 +22,16 @@ class _Sounding(NamedTuple):
     controls: Any
 
 
-def from_symusic(data: bytes, skim: Skim) -> tuple[Score, list[Repair]] | None:
+def from_symusic(data: bytes, skim: Skim, *, bare: bool = False) -> tuple[Score, list[Repair]] | None:
     """The score as symusic reads it, or None where it does not account for all channel events of the bytes.
 
     Each of its notes stands for two events, a control change or pitch bend for one. Where the sum is right, no note
     was lost and no note-off is left over; where it is not, something was dropped, copied or not understood.
+
+    Args:
+        data: the file.
+        skim: what its bytes hold.
+        bare: leave out controls and texts, except the names of tracks.
 
     Returns:
         The score, its notes mended while they still stand in one table, and those repairs.
@@ -37,17 +42,17 @@ def from_symusic(data: bytes, skim: Skim) -> tuple[Score, list[Repair]] | None:
         return None
     tracks = list(parsed.tracks)
     sounding = _sounding(tracks, skim.channel_events)
-    lyrics = None if sounding is None else _lyrics(tracks, len(sounding), skim)
+    lyrics = None if sounding is None else _lyrics(tracks, len(sounding), skim, bare=bare)
     if sounding is None or lyrics is None:
         return None
     notes, bounds, repairs = _mended(sounding)
     score = Score(
         parsed.ticks_per_quarter,
-        tuple(map(_track, sounding, _slices(notes, bounds), lyrics)),
+        tuple(map(_bare_track if bare else _track, sounding, _slices(notes, bounds), lyrics)),
         _tempos(parsed.tempos),
         _meters(parsed.time_signatures),
         _keys(parsed.key_signatures),
-        tuple([Text(text.time, text.text) for text in parsed.markers]),
+        () if bare else tuple([Text(text.time, text.text) for text in parsed.markers]),
     )
     return score, repairs
 
@@ -64,7 +69,7 @@ def _sounding(tracks: list[Any], channel_events: int) -> list[_Sounding] | None:
     return result if events == channel_events else None
 
 
-def _lyrics(tracks: list[Any], sounding: int, skim: Skim) -> list[tuple[Text, ...]] | None:
+def _lyrics(tracks: list[Any], sounding: int, skim: Skim, *, bare: bool) -> list[tuple[Text, ...]] | None:
     """Lyrics of each sounding track, which symusic puts into tracks of their own; None where they cannot be placed."""
     result: list[tuple[Text, ...]] = [()] * sounding
     if not skim.lyric_chunks:
@@ -73,6 +78,8 @@ def _lyrics(tracks: list[Any], sounding: int, skim: Skim) -> list[tuple[Text, ..
     sung = [track.lyrics for track in tracks if len(track.lyrics)]
     if len(eventful) != sounding or len(sung) != len(skim.lyric_chunks) or set(skim.lyric_chunks) - eventful.keys():
         return None
+    if bare:
+        return result
     for chunk, lyrics in zip(skim.lyric_chunks, sung, strict=True):
         result[eventful[chunk]] = tuple(Text(text.time, text.text) for text in lyrics)
     return result
@@ -91,7 +98,7 @@ def _mended(sounding: Sequence[_Sounding]) -> tuple[Notes, list[int], list[Repai
     else:
         times, durations, pitches, velocities = (np.concatenate([c[name] for c in columns]) for name in _NOTE_COLUMNS)
     counts = [len(c["time"]) for c in columns]
-    part = np.repeat(np.arange(len(counts)), counts)
+    part = np.repeat(np.arange(len(counts)), counts) if len(counts) > 1 else np.zeros(counts[0], np.int64)
     notes = Notes.trusted(
         times.astype(np.int64), durations.astype(np.int64), pitches.view(np.uint8), velocities.view(np.uint8)
     )
@@ -128,6 +135,11 @@ def _track(one: _Sounding, notes: Notes, lyrics: tuple[Text, ...]) -> Track:
         controls = Controls.trusted(columns["time"].astype(np.int64), columns["number"], columns["value"])
     is_drum = one.track.is_drum
     return Track(notes, 0 if is_drum else one.track.program, is_drum, one.track.name, controls, lyrics)
+
+
+def _bare_track(one: _Sounding, notes: Notes, _: tuple[Text, ...]) -> Track:
+    is_drum = one.track.is_drum
+    return Track(notes, 0 if is_drum else one.track.program, is_drum, one.track.name, _NO_CONTROLS)
 
 
 def _tempos(rows: Any) -> Tempos:

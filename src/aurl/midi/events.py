@@ -114,11 +114,13 @@ def _statuses_and_deltas(raw: Bytes, high: Ints, runs: _Runs, delta_ends: Bytes)
     inside = np.arange(widths.sum()) + np.repeat(bounds[::2] - np.cumsum(widths) + widths, widths)
     position = high[inside]
     lows = position - inside - np.repeat(runs.low, widths)
-    if np.any(lows % 3 == 2):
+    event = lows // 3
+    phase = lows - 3 * event
+    if np.any(phase == 2):
         raise Irregular("a status in the middle of an event")
-    event = lows // 3 + np.repeat(runs.first, widths)
-    of_another_shape = lows // 3 == np.repeat(runs.events, widths)
-    is_status = lows % 3 == 1
+    of_another_shape = event == np.repeat(runs.events, widths)
+    event += np.repeat(runs.first, widths)
+    is_status = phase == 1
     status = _repeated(raw[position[is_status]], event[is_status], runs)
     in_delta = ~is_status & ~of_another_shape
     return status, _deltas(raw, position[in_delta], event[in_delta], delta_ends)
@@ -126,22 +128,26 @@ def _statuses_and_deltas(raw: Bytes, high: Ints, runs: _Runs, delta_ends: Bytes)
 
 def _repeated(status: Bytes, event: Ints, runs: _Runs) -> Bytes:
     """The status of every event, where `status` are those that the file spells out."""
-    if np.any(np.diff(event) == 0):
+    if np.any(event[1:] == event[:-1]):
         raise Irregular("two statuses for one event")
     spelled = np.zeros(runs.count + 1, np.bool_)
     spelled[event] = True
     if not spelled[runs.first[runs.events > 0]].all():
         raise Irregular("an event without a status")
-    return np.repeat(status, np.diff(event, append=runs.count))
+    return np.repeat(status, np.append(event[1:], runs.count) - event if len(event) else event)
 
 
 def _deltas(raw: Bytes, position: Ints, event: Ints, ends: Bytes) -> Ints:
     """Delta times: the low byte that ends each, and the high bytes before it, seven bits each."""
     delta = ends.astype(np.int64)
+    values = raw[position].astype(np.int64) & 0x7F
+    if not np.any(event[1:] == event[:-1]):
+        delta[event] += values << 7
+        return delta
     places = np.searchsorted(event, event, side="right") - np.arange(len(event))
     if np.any(places > 3):
         raise Irregular("a delta time of more than four bytes")
-    np.add.at(delta, event, (raw[position].astype(np.int64) & 0x7F) << 7 * places)
+    np.add.at(delta, event, values << 7 * places)
     return delta
 
 

@@ -30,7 +30,7 @@ class ReadResult:
     repairs: dict[str, int] = field(default_factory=dict)
 
 
-def read_score(data: bytes, *, name: str = "", max_bytes: int = MAX_BYTES) -> ReadResult:
+def read_score(data: bytes, *, name: str = "", max_bytes: int = MAX_BYTES, bare: bool = False) -> ReadResult:
     """The score in the bytes of a Standard MIDI File.
 
     It holds at least one note, and inside a track no two notes of one pitch overlap.
@@ -39,12 +39,13 @@ def read_score(data: bytes, *, name: str = "", max_bytes: int = MAX_BYTES) -> Re
         data: the whole file.
         name: what messages call it.
         max_bytes: the largest size that is looked at.
+        bare: controls, lyrics and markers are not wanted, and may be missing; it is faster.
 
     Raises:
         Rejected: the file cannot be used; `.reason` says why.
     """
     try:
-        return _read(data, max_bytes)
+        return _read(data, max_bytes, bare=bare)
     except Rejected as rejected:
         raise Rejected(rejected.reason, rejected.fault, name=name) from rejected
 
@@ -65,12 +66,12 @@ def load_score(path: Path, *, max_bytes: int = MAX_BYTES) -> ReadResult:
     return read_score(data, name=str(path), max_bytes=max_bytes)
 
 
-def _read(data: bytes, max_bytes: int) -> ReadResult:
+def _read(data: bytes, max_bytes: int, *, bare: bool) -> ReadResult:
     scan = prescan(data, max_bytes=max_bytes)
     repairs = scan.repairs
     parsed = None
     if scan.skim is not None and not scan.suspicious:
-        parsed = from_symusic(scan.data, scan.skim)
+        parsed = from_symusic(scan.data, scan.skim, bare=bare)
     if parsed is None:
         score, found = assemble(_events(scan, repairs), scan.ticks_per_beat)
         repairs += found

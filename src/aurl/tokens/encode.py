@@ -68,7 +68,7 @@ def without_overlaps(notes: GridNotes, *, merge_unisons: bool) -> tuple[GridNote
     duration = key >> VELOCITY_BITS & STEP_MASK
     repairs = {}
     if merge_unisons:
-        first = np.flatnonzero(_changes(begin))
+        first = _changes(begin).nonzero()[0]
         if merged := len(begin) - len(first):
             repairs["unison_merged"] = merged
             last = np.append(first[1:], len(begin)) - 1
@@ -103,7 +103,7 @@ def body_ids(notes: GridNotes, *, parts: bool) -> NDArray[np.uint16]:
     if with_empty:
         is_empty = (row & (ON_PHASE | EMPTY_PHASE)) == EMPTY_PHASE
         columns.append((is_empty, note + NOTE_OFF.start))
-    long = np.flatnonzero(gap > MAX_SHIFT_STEPS)
+    long = (gap > MAX_SHIFT_STEPS).nonzero()[0]
     full = (gap.take(long) - 1) // MAX_SHIFT_STEPS
     shift[long] -= full * MAX_SHIFT_STEPS
 
@@ -111,7 +111,7 @@ def body_ids(notes: GridNotes, *, parts: bool) -> NDArray[np.uint16]:
     ids = np.empty(needed.shape, np.uint16)
     for index, (where, value) in enumerate(columns):
         needed[:, index], ids[:, index] = where, value
-    cells = np.flatnonzero(needed.reshape(-1))
+    cells = needed.reshape(-1).nonzero()[0]
     chosen = ids.reshape(-1).take(cells)
     if not len(long):
         return chosen
