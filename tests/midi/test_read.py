@@ -1,4 +1,5 @@
 import io
+import re
 import tracemalloc
 from contextlib import suppress
 
@@ -58,6 +59,25 @@ def test_what_symusic_accounts_for_is_what_our_own_parser_reads(bodies):
         ours, found = assemble(parse(scan.data, scan.skim), scan.ticks_per_beat)
         assert theirs == repair_notes(ours)
         assert not found
+
+
+@settings(max_examples=100, deadline=None)
+@given(tracks)
+def test_a_bare_score_has_the_same_notes_and_maps(bodies):
+    data = midi(*bodies)
+    try:
+        whole = read_score(data)
+    except Rejected as rejected:
+        with pytest.raises(Rejected, match=re.escape(str(rejected))):
+            read_score(data, bare=True)
+        return
+    bare = read_score(data, bare=True)
+    assert bare.repairs == whole.repairs
+    assert [(t.notes, t.program, t.is_drum) for t in bare.score.tracks] == [
+        (t.notes, t.program, t.is_drum) for t in whole.score.tracks
+    ]
+    for name in ("ticks_per_beat", "tempos", "time_signatures", "key_signatures"):
+        assert getattr(bare.score, name) == getattr(whole.score, name)
 
 
 @pytest.mark.parametrize("seed", range(5))

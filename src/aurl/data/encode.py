@@ -160,7 +160,7 @@ def _encode(data: bytes, wanted: Wanted, pipeline: Pipeline) -> tuple[Ids, Recor
 
 def _read(wanted: Wanted) -> bytes:
     try:
-        with open(wanted.path, "rb") as file:  # noqa: PTH123 - thousands per second
+        with open(wanted.path, "rb", buffering=0) as file:  # noqa: PTH123 - thousands per second
             # Not max_bytes + 1, which would allocate as much for every file: five times slower.
             data = file.read(wanted.size + 1)
     except OSError as error:
