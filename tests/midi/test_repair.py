@@ -11,8 +11,8 @@ from aurl.midi.repair import (
     drop_bad_meters,
     drop_duplicate_tracks,
     end_overlapping_notes,
-    has_faulty_notes,
     lengthen_empty_notes,
+    mend_notes,
     merge_doubled_notes,
     repair,
     shift_earlier,
@@ -43,8 +43,8 @@ def test_doubled_notes_become_one_as_long_and_loud_as_the_most():
 def test_notes_of_two_tracks_are_no_doubles():
     table = notes((0, 5, 60, 90), (0, 5, 60, 90))
     assert merge_doubled_notes(table, np.array([0, 1]))[2] == 0
-    assert not has_faulty_notes(table, np.array([0, 1]))
-    assert has_faulty_notes(table, ONE[:2])
+    assert mend_notes(table, np.array([0, 1]))[2] == []
+    assert mend_notes(table, ONE[:2])[2] == [Repair("doubled_notes", 1)]
 
 
 def test_a_note_ends_where_the_next_of_its_pitch_begins():
@@ -56,7 +56,7 @@ def test_a_note_ends_where_the_next_of_its_pitch_begins():
 
 def test_notes_that_touch_are_left_alone():
     table = notes((0, 10, 60, 64), (10, 10, 60, 64))
-    assert not has_faulty_notes(table, ONE[:2])
+    assert mend_notes(table, ONE[:2])[2] == []
     assert end_overlapping_notes(table, ONE[:2])[1] == 0
 
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from aurl.midi.score import Columns, Notes, Score, Track, joined
+from aurl.midi.score import Columns, Ints, Notes, Score, Track, joined
 
 MIN_BPM, MAX_BPM = 4.0, 1000.0
 """Tempi outside are mistakes of a program, not of a performer; the slowest that a file can say is 3.58."""
@@ -39,7 +39,6 @@ Repaired = tuple[Score, list[Repair]]
 Parts = NDArray[np.int64]
 """Track of each note, where the notes of all tracks stand in one table: track by track, each by (onset, pitch)."""
 _MAX_NARROW_PARTS = 2**16 // 128
-_TICK_BITS = 32
 
 
 def repair(score: Score) -> Repaired:
@@ -75,33 +74,14 @@ def repair_notes(score: Score) -> Repaired:
 
 def mend_notes(notes: Notes, part: Parts) -> tuple[Notes, Parts, list[Repair]]:
     """The notes of all tracks in one table with every repair of single notes made."""
-    if not has_faulty_notes(notes, part):
-        return notes, part, []
     notes, lengthened = lengthen_empty_notes(notes)
-    notes, part, doubled = merge_doubled_notes(notes, part)
-    notes, cut = end_overlapping_notes(notes, part)
-    counts = {"zero_length_notes": lengthened, "doubled_notes": doubled, "overlapping_notes": cut}
-    return notes, part, [Repair(name, count) for name, count in counts.items() if count]
-
-
-def has_faulty_notes(notes: Notes, part: Parts) -> bool:
-    """Some note is empty, or sounds when another of its pitch begins in its track; no tick may be 2^32 or more.
-
-    With all onsets and all ends sorted, each by itself, no note of a pitch overlaps another if every end comes before
-    the onset after its own: then as many notes have ended as have begun.
-    """
-    if not len(notes):
-        return False
-    if notes.duration.min() < 1:
-        return True
-    begin = part << 7
-    begin += notes.pitch
-    begin <<= _TICK_BITS
-    begin += notes.onset
-    end = begin + notes.duration
-    begin.sort()
-    end.sort()
-    return bool((end[:-1] > begin[1:]).any())
+    late, room = _overlaps(notes, part)
+    doubled = 0
+    if not room.all():  # notes of one pitch begin at once
+        notes, part, doubled = merge_doubled_notes(notes, part)
+        late, room = _overlaps(notes, part)
+    counts = {"zero_length_notes": lengthened, "doubled_notes": doubled, "overlapping_notes": len(late)}
+    return _cut(notes, late, room), part, [Repair(name, count) for name, count in counts.items() if count]
 
 
 def lengthen_empty_notes(notes: Notes) -> tuple[Notes, int]:
@@ -124,27 +104,36 @@ def merge_doubled_notes(notes: Notes, part: Parts) -> tuple[Notes, Parts, int]:
 
 def end_overlapping_notes(notes: Notes, part: Parts) -> tuple[Notes, int]:
     """A note ends where the next one of its pitch begins in its track; no two may begin at once."""
-    order, same = _by_pitch(notes, part)
+    late, room = _overlaps(notes, part)
+    return _cut(notes, late, room), len(late)
+
+
+def _cut(notes: Notes, late: NDArray[np.intp], room: Ints) -> Notes:
+    if not len(late):
+        return notes
+    duration = notes.duration.copy()
+    duration[late] = room
+    return notes.with_durations(duration)
+
+
+def _overlaps(notes: Notes, part: Parts) -> tuple[NDArray[np.intp], Ints]:
+    """(which notes still sound when the next of their pitch begins in their track; how long they have until then)."""
+    lane = part << 7
+    lane += notes.pitch
+    if not len(part) or part[-1] < _MAX_NARROW_PARTS:
+        narrow = lane.astype(np.uint16)
+        order = narrow.argsort(kind="stable")  # radix sort, linear
+        narrow = narrow.take(order)
+        same = narrow[1:] == narrow[:-1]
+    else:
+        order = lane.argsort(kind="stable")
+        lane = lane.take(order)
+        same = lane[1:] == lane[:-1]
     onset = notes.onset.take(order)
     room = onset[1:] - onset[:-1]
-    late = ((notes.duration.take(order[:-1]) > room) & same).nonzero()[0]
-    if not len(late):
-        return notes, 0
-    duration = notes.duration.copy()
-    duration[order.take(late)] = room.take(late)
-    return notes.with_durations(duration), len(late)
-
-
-def _by_pitch(notes: Notes, part: Parts) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """(order by track, pitch and onset; which notes in that order have the track and pitch of the next)."""
-    key = part << 7
-    key += notes.pitch
-    if not len(part) or part[-1] < _MAX_NARROW_PARTS:
-        order = key.astype(np.uint16).argsort(kind="stable")  # radix sort, linear
-    else:
-        order = key.argsort(kind="stable")
-    key = key.take(order)
-    return order, key[1:] == key[:-1]
+    same &= notes.duration.take(order)[:-1] > room
+    late = same.nonzero()[0]
+    return order.take(late), room.take(late)
 
 
 def drop_absurd_tempi(score: Score) -> Repaired:
