@@ -65,7 +65,8 @@ def main() -> None:
     parser.add_argument("--home", type=Path, required=True, help="where the data set and the run are put")
     parser.add_argument("--run", default="run")
     parser.add_argument("--minutes", type=float, default=30.0)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1, help="of each process")
     parser.add_argument("--samples", type=int, default=200)
     parser.add_argument("--sample-seconds", type=float, default=20.0)
     parser.add_argument("--set", action="append", default=[], dest="overrides")
@@ -82,7 +83,7 @@ def main() -> None:
     compared = compare_orders(train, valid, vocabulary_size=opened.codec.vocabulary_size, max_order=MAX_ORDER)
     for order, found in compared.items():
         rows[f"{order}-gram"] = (found.nats_per_token, found.nats_per_note)
-    result = fit(profile, dataset, run, threads=args.threads, report=show)
+    result = fit(profile, dataset, run, processes=args.processes, threads=args.threads, report=show)
     minutes = result.seconds / 60
     print(f"{result.step} steps, {result.tokens:,} tokens, {minutes:.1f} min, {result.parameters:,} parameters")
     best = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]

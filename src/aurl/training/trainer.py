@@ -123,6 +123,7 @@ def _train(
 ) -> FitResult:
     if world == environment_world():
         return train_here(run, threads=threads, device=device, report=report, interrupts=interrupts)
+    threads = threads or run.facts().get("threads")
     result = launch(run.folder, world, threads=threads, device=device, report=report, interrupts=interrupts)
     return FitResult.from_json(result)
 
