@@ -11,7 +11,7 @@ from aurl.midi.score import Notes, Score, Track
 from aurl.tokens.codec import Codec
 from aurl.tokens.grammar import Grammar
 from aurl.tokens.rules import Stage
-from aurl.tokens.vocabulary import BOS, EOS, NOTE_OFF, PART, TIME_SHIFT
+from aurl.tokens.vocabulary import BOS, EOS, NOTE_OFF, NOTE_ON, PART, TIME_SHIFT, VELOCITY
 
 CPU = torch.device("cpu")
 CODECS = [Codec(parts=parts, header=header) for parts, header in product((False, True), ((), ("tempo", "key")))]
@@ -157,3 +157,15 @@ def test_closing_ends_what_sounds():
     closing = mask.closing(0)
     assert grammar.check(ids + closing) == []
     assert sorted(i for i in closing if NOTE_OFF.start <= i < NOTE_OFF.stop) == [128 + 62, 128 + 64]
+
+
+def test_a_note_that_lasts_too_long_is_ended_at_the_next_place_where_notes_may_end():
+    mask = GrammarMask(Grammar(vocabulary_size=779, parts=False, header=()), 1)
+    mask.replay([BOS, VELOCITY.start, NOTE_ON.start + 60, TIME_SHIFT.start + 31, NOTE_ON.start + 64])
+    assert mask.release(0, 0, 64) is None
+    mask.advance(0, TIME_SHIFT.start + 30)
+    assert mask.release(0, 0, 64) is None
+    mask.advance(0, NOTE_OFF.start + 64)
+    mask.advance(0, TIME_SHIFT.start)
+    assert mask.release(0, 0, 65) is None
+    assert mask.release(0, 0, 64) == NOTE_OFF.start + 60

@@ -182,9 +182,9 @@ def test_an_interrupt_ends_pieces_whole(runs):
 
 def test_progress_ends_at_its_total(runs):
     reports = []
-    generate(runs["beats"], count=3, seed=0, seconds=200.0, report=reports.append, threads=1)
+    generate(runs["beats"], count=3, seed=0, seconds=600.0, report=reports.append, threads=1)
     assert all(before.done <= after.done for before, after in pairwise(reports))
-    assert (reports[-1].done, reports[-1].total) == (600, 600)
+    assert (reports[-1].done, reports[-1].total) == (1800, 1800)
     assert len(reports) > 2
 
 

@@ -48,7 +48,7 @@ class Row:
         declared: parts declared so far.
         pitch: of the last note event.
         sounding: how many notes sound in each part.
-        begun: lane (part × 128 + pitch) of each note that sounds → how many ids stood before its NOTE_ON.
+        begun: lane (part × 128 + pitch) of each note that sounds → how many ids stood before its NOTE_ON, and its step.
         length: ids so far.
         step: time so far.
         begin_step: from where the length is counted.
@@ -63,7 +63,7 @@ class Row:
     declared: int = 0
     pitch: int = NONE
     sounding: dict[int, int] = field(default_factory=dict)
-    begun: dict[int, int] = field(default_factory=dict)
+    begun: dict[int, tuple[int, int]] = field(default_factory=dict)
     length: int = 0
     step: int = 0
     begin_step: int = 0
@@ -145,15 +145,16 @@ class GrammarMask:
         """`chosen` is a TIME_SHIFT that reaches the row's end or goes beyond it."""
         return self._kind[chosen] in _SHIFTS and chosen - TIME_SHIFT.start + 1 >= self.rows[row].left
 
-    def release(self, row: int, before: int) -> int | None:
-        """The id that ends a note which began before that place in the piece, or a PART that leads to one.
+    def release(self, row: int, before: int, longest: int | None = None) -> int | None:
+        """The id that ends a note which began before that place in the piece or has lasted `longest` steps.
 
-        None if there is no such note, or if no note may end just now.
+        That is a NOTE_OFF, or the PART that leads to one; None if there is no such note or none may end just now.
         """
         state = self.rows[row]
         if state.stage not in _RELEASING or not state.begun:
             return None
-        old = [lane for lane, begun in state.begun.items() if begun < before]
+        last_step = NONE if longest is None else state.step - longest
+        old = [lane for lane, (place, step) in state.begun.items() if place < before or step <= last_step]
         here = [lane % PITCHES for lane in old if lane // PITCHES == state.part]
         if here:
             return NOTE_OFF.start + min(here)
@@ -196,7 +197,7 @@ class GrammarMask:
             row.sounding[row.part] = row.sounding.get(row.part, 0) + (1 if sounds else -1)
             row.pitch = value
             if sounds:
-                row.begun[row.part * PITCHES + value] = row.length
+                row.begun[row.part * PITCHES + value] = row.length, row.step
             else:
                 row.begun.pop(row.part * PITCHES + value, None)
         elif kind == Kind.VELOCITY:

@@ -88,15 +88,23 @@ class Engine:
         grammar: of the model's ids; every piece keeps to it.
         sampler: chooses ids.
         context: most ids that the model may see at once, its training length.
+        max_note_steps: notes that last so long are ended; None: no limit.
     """
 
     def __init__(
-        self, model: MusicTransformerVAEGAN, grammar: Grammar, *, sampler: Sampler | None = None, context: int = 1024
+        self,
+        model: MusicTransformerVAEGAN,
+        grammar: Grammar,
+        *,
+        sampler: Sampler | None = None,
+        context: int = 1024,
+        max_note_steps: int | None = None,
     ) -> None:
         self._model = model
         self._grammar = grammar
         self._sampler = sampler or Sampler()
         self._context = context
+        self._max_note_steps = max_note_steps
         self._device = next(model.parameters()).device
 
     def start(
@@ -128,6 +136,7 @@ class Engine:
             length=length or _any_length,
             may_end=may_end,
             max_tokens=max_tokens,
+            max_note_steps=self._max_note_steps,
         )
 
 
@@ -151,7 +160,9 @@ class Batch:
         length: LengthRule,
         may_end: bool,
         max_tokens: int,
+        max_note_steps: int | None,
     ) -> None:
+        self._max_note_steps = max_note_steps
         self.pieces = [Made(list(prompt)) for _ in seeds]
         self._rows = list(enumerate(self.pieces))
         self._sampler, self._length, self._may_end, self._max_tokens = sampler, length, may_end, max_tokens
@@ -202,11 +213,12 @@ class Batch:
         """Put NOTE_OFFs (and PARTs before them) in place of sampled ids where a note has sounded for too long.
 
         A model that no longer sees where a note began rarely thinks of ending it. So notes that began before what it
-        sees now are ended as soon as others may end.
+        sees now are ended as soon as others may end; and so are those that have lasted `max_note_steps`.
         """
         given = {}
+        longest = self._max_note_steps
         for row, begin in enumerate(self._context.begins):
-            chosen = self._mask.release(row, begin) if begin else None
+            chosen = self._mask.release(row, begin, longest) if begin or longest else None
             if chosen is not None:
                 given[row] = ids[row] = chosen
         return given

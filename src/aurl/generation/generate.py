@@ -93,6 +93,7 @@ def generate(  # noqa: PLR0913 - one argument for each thing that the command ca
             may_end=seconds is None and bars is None,
             prompt=_load_prompt(loaded, prompt, prompt_seconds),
             max_tokens=max_tokens,
+            max_note_beats=told.max_note_beats,
             report=report,
             interrupts=interrupts,
         )

@@ -15,7 +15,7 @@ from aurl.model.vae_gan import MusicTransformerVAEGAN
 from aurl.progress import Interrupts, Progress, Report, silent
 from aurl.tokens.codec import Codec
 from aurl.tokens.grammar import Grammar
-from aurl.tokens.vocabulary import BOS
+from aurl.tokens.vocabulary import BOS, STEPS_PER_BEAT
 
 BATCH_SIZE = 16
 EVENTS_PER_REPORT = 256
@@ -49,7 +49,7 @@ class Piece:
         return self.nats / self.sampled if self.sampled else float("nan")
 
 
-def make_pieces(
+def make_pieces(  # noqa: PLR0913 - one argument for each limit and condition of a piece
     model: MusicTransformerVAEGAN,
     codec: Codec,
     *,
@@ -61,6 +61,7 @@ def make_pieces(
     may_end: bool = True,
     prompt: Prompt | None = None,
     max_tokens: int = MAX_TOKENS,
+    max_note_beats: float = 0.0,
     report: Report = silent,
     interrupts: Interrupts | None = None,
 ) -> list[Piece]:
@@ -77,6 +78,7 @@ def make_pieces(
         may_end: pieces may end by themselves before that.
         prompt: what all pieces begin with.
         max_tokens: most ids that are sampled for one piece.
+        max_note_beats: a note that lasts so long (in time base "seconds": at 120 BPM) is ended; 0: no limit.
         report: told of the seconds or bars that are made.
         interrupts: when it asks to stop, pieces end where they are and those not begun are left out.
 
@@ -85,7 +87,13 @@ def make_pieces(
     """
     interrupts = interrupts or Interrupts()
     length = length_rule(codec, seconds=seconds, bars=bars, clock=prompt.clock if prompt else None)
-    engine = Engine(model, Grammar.of(codec, allow_zero_length=False), sampler=sampler, context=context)
+    engine = Engine(
+        model,
+        Grammar.of(codec, allow_zero_length=False),
+        sampler=sampler,
+        context=context,
+        max_note_steps=round(max_note_beats * STEPS_PER_BEAT) or None,
+    )
     told = _Told(report, seconds if bars is None else bars, "seconds" if bars is None else "bars", len(seeds))
     given = prompt.ids if prompt else [BOS]
     pieces: list[Piece] = []

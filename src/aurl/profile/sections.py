@@ -174,4 +174,7 @@ class Generation(Section):
     min_p: float = Field(
         default=0.0, ge=0, lt=1, description="Drop ids with less than this share of the likeliest id's probability."
     )
+    max_note_beats: float = Field(
+        default=16.0, ge=0, description="A note that the model holds for so many beats is ended; 0: no limit."
+    )
     max_seconds: float = Field(default=60.0, gt=0, description="Pieces end here if they have not ended by themselves.")

@@ -47,6 +47,7 @@ def _write(session: Session, path: Path, interrupts: Interrupts) -> list[Path]:
         seeds=[profile.training.seed],
         sampler=sampler,
         seconds=profile.training.sample_seconds,
+        max_note_beats=told.max_note_beats,
         interrupts=interrupts,
     )
     path.parent.mkdir(exist_ok=True)
