@@ -23,6 +23,7 @@ class RejectReason(StrEnum):
     TOO_MANY_TEMPI = "too_many_tempi"
     TICK_OVERFLOW = "tick_overflow"
     NO_NOTES = "no_notes"
+    FILTERED = "filtered"
     TIMEOUT = "timeout"
     MEMORY = "memory"
     CRASH = "crash"
@@ -44,6 +45,7 @@ _NEXT_STEPS = {
     RejectReason.TOO_MANY_TEMPI: "its tempo map is far too long; export it without tempo automation",
     RejectReason.TICK_OVERFLOW: "a pause in it would last for days; export it again",
     RejectReason.NO_NOTES: "there is nothing to learn from; leave it out",
+    RejectReason.FILTERED: "loosen the filter in prepare.preprocess if the piece should be in",
     RejectReason.TIMEOUT: "raise prepare.timeout_seconds, or leave it out",
     RejectReason.MEMORY: "raise prepare.memory_mb, or leave it out",
     RejectReason.CRASH: "leave it out, and please report it with the file",

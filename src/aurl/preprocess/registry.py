@@ -9,10 +9,17 @@ from aurl.registry import Registry
 
 @dataclass(frozen=True, slots=True)
 class Preprocessed:
-    """A changed score, and what happened to notes on the way: name → count, only what happened."""
+    """A changed score, and what happened to notes on the way.
+
+    Args:
+        score: the changed score, or the first of several that it was divided into.
+        repairs: name → count, only what happened.
+        rest: the others, in order.
+    """
 
     score: Score
     repairs: dict[str, int] = field(default_factory=dict)
+    rest: tuple[Score, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
