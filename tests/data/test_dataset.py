@@ -9,10 +9,11 @@ from tests.support.datasets import make_profile
 from tests.support.midi_files import write_tunes
 
 from aurl.data.dataset import OPEN_SHARDS, TokenDataset, elapsed_steps, open_dataset
+from aurl.data.fingerprint import FINGERPRINT_SIZE
 from aurl.data.manifest import Manifest, ShardEntry, shard_path, write_manifest
 from aurl.data.prepare import prepare
 from aurl.data.records import Record
-from aurl.data.shards import write_shard
+from aurl.data.shards import Piece, write_shard
 from aurl.data.windows import Window
 from aurl.errors import DamagedError, NotFoundError, UsageError
 from aurl.tokens.codec import Codec
@@ -149,7 +150,8 @@ def _make_large_dataset(folder, *, shards, pieces, tokens):
     ids = np.random.default_rng(0).integers(0, 774, tokens).astype(np.uint16)
     for number in range(shards):
         name = f"{number:032x}"
-        rows = [(ids, Record("/a.mid", f"{number:032x}{row:032x}", tokens=tokens, header=1)) for row in range(pieces)]
+        records = [Record("/a.mid", f"{number:032x}{row:032x}", tokens=tokens, header=1) for row in range(pieces)]
+        rows = [Piece(ids, record, np.zeros(FINGERPRINT_SIZE, np.uint32)) for record in records]
         sha256 = write_shard(shard_path(folder, name), rows, [], "x")
         counts = {"pieces": pieces, "records": pieces, "tokens": tokens * pieces}
         size = shard_path(folder, name).stat().st_size

@@ -227,7 +227,7 @@ def test_a_damaged_manifest_is_said_and_made_again(library, folder):
     before = contents(folder)
     text = (folder / "manifest.json").read_text()
     strange = text.replace('"shards": [', '"shards": [7, ')
-    newer = text.replace('"version": 1', '"version": 99')
+    newer = text.replace('"version": 2', '"version": 99')
     for damaged in ("", "{}", text[:-9], strange, newer):
         (folder / "manifest.json").write_text(damaged)
         with pytest.raises(DamagedError, match="manifest"):
@@ -235,7 +235,7 @@ def test_a_damaged_manifest_is_said_and_made_again(library, folder):
         result = prepare([library], PROFILE, folder, jobs=1)
         assert result.new == 0, "the shards are still there"
         assert contents(folder) == before
-    assert read_manifest(folder).version == 1
+    assert read_manifest(folder).version == 2
 
 
 def test_a_manifest_cannot_name_files_elsewhere(library, folder):

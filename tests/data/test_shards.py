@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from aurl.data.fingerprint import FINGERPRINT_SIZE
 from aurl.data.records import Record
-from aurl.data.shards import Shard, note_histograms, write_shard
+from aurl.data.shards import Piece, Shard, note_histograms, write_shard
 from aurl.errors import DamagedError
 from aurl.tokens.vocabulary import BOS, EOS, NOTE_OFF, TIME_SHIFT, VELOCITY
 
@@ -18,10 +19,13 @@ def record(number, **facts):
     return Record(source=f"/music/{number}.mid", sha256=f"{number:064x}", file_bytes=number, **facts)
 
 
-PIECES = [
-    (piece(VELOCITY.start + 2, 60, TIME_SHIFT.start + 31, NOTE_OFF.start + 60), record(1, notes=1, tokens=6, header=1)),
-    (piece(VELOCITY.start, 60, 64, VELOCITY.start + 5, 60), record(2, notes=3, tokens=7, repairs={"cut": 2})),
+IDS = [
+    piece(VELOCITY.start + 2, 60, TIME_SHIFT.start + 31, NOTE_OFF.start + 60),
+    piece(VELOCITY.start, 60, 64, VELOCITY.start + 5, 60),
 ]
+RECORDS = [record(1, notes=1, tokens=6, header=1), record(2, notes=3, tokens=7, repairs={"cut": 2})]
+PRINTS = np.arange(2 * FINGERPRINT_SIZE, dtype=np.uint32).reshape(2, -1)
+PIECES = list(map(Piece, IDS, RECORDS, PRINTS))
 REJECTED = [record(3, reason="no_notes", fault="no notes"), record(4, reason="crash", fault='"\udcff"\n')]
 
 
@@ -36,17 +40,18 @@ def test_everything_comes_back(path):
     shard = Shard(path)
     assert len(shard) == 2
     assert shard.signature == "made so"
-    for row, (ids, kept) in enumerate(PIECES):
+    assert shard.fingerprints.tolist() == PRINTS.tolist()
+    for row, (ids, kept, _) in enumerate(PIECES):
         assert shard.piece(row).tolist() == ids.tolist()
         assert shard.record(row) == kept
-    assert list(shard.records()) == [kept for _, kept in PIECES] + REJECTED
+    assert list(shard.records()) == [kept for _, kept, _ in PIECES] + REJECTED
     assert shard.bytes == path.stat().st_size
 
 
 def test_the_safetensors_library_reads_it(path):
     tensors = load_file(path)
     assert tensors["ids"].dtype == np.uint16
-    assert tensors["ids"].tolist() == np.concatenate([ids for ids, _ in PIECES]).tolist()
+    assert tensors["ids"].tolist() == np.concatenate(IDS).tolist()
     assert tensors["offsets"].tolist() == [0, 6, 13]
     lines = tensors["records"].tobytes().splitlines()
     assert [json.loads(line)["source"] for line in lines] == [f"/music/{number}.mid" for number in (1, 2, 3, 4)]

@@ -42,21 +42,26 @@ def audit(
         refused: records of files that are in no shard: too large, or unreadable this time.
     """
     rejects = _rejects(index, refused)
-    totals = _one(
-        index, "SELECT COUNT(*), TOTAL(notes), TOTAL(tokens), TOTAL(seconds), TOTAL(file_bytes)", "reason = ''"
+    totals = _one(index, "COUNT(*), TOTAL(notes), TOTAL(tokens), TOTAL(seconds)", "served")
+    sizes = _one(index, "COUNT(*), TOTAL(file_bytes)", "served WHERE segment = 0")
+    groups = _one(
+        index, "COUNT(DISTINCT leader), COUNT(*), TOTAL(NOT served)", "prepared WHERE leader != '' AND segment = 0"
     )
-    prepared, rejected = int(totals[0]), sum(reject["files"] for reject in rejects.values())
+    prepared, rejected = int(sizes[0]), sum(reject["files"] for reject in rejects.values())
+    left_out = int(groups[2])
     pitches, velocities = _notes(index, folder, shards)
     return {
         "version": VERSION,
         "files": files,
         "prepared": prepared,
         "rejected": rejected,
-        "duplicates": files - prepared - rejected,
+        "duplicates": files - prepared - rejected - left_out,
+        "near_duplicates": {"groups": groups[0], "files": groups[1], "left_out": left_out},
+        "pieces": int(totals[0]),
         "notes": int(totals[1]),
         "tokens": int(totals[2]),
         "seconds": round(totals[3], 3),
-        "file_bytes": int(totals[4]),
+        "file_bytes": int(sizes[1]),
         "splits": _splits(index),
         "rejects": rejects,
         "repairs": _repairs(index),
@@ -72,18 +77,18 @@ def audit(
     }
 
 
-def _one(index: Index, select: str, where: str) -> tuple[Any, ...]:
-    row: tuple[Any, ...] = index.connection.execute(f"{select} FROM pieces WHERE live AND {where}").fetchone()
+def _one(index: Index, columns: str, table: str) -> tuple[Any, ...]:
+    row: tuple[Any, ...] = index.connection.execute(f"SELECT {columns} FROM {table}").fetchone()  # noqa: S608 - our own names
     return row
 
 
 def _column(index: Index, name: str) -> NDArray[np.float64]:
-    rows = index.connection.execute(f"SELECT {name} FROM pieces WHERE live AND reason = ''")  # noqa: S608 - our own names
+    rows = index.connection.execute(f"SELECT {name} FROM served")  # noqa: S608 - our own names
     return np.array([row[0] for row in rows], np.float64)
 
 
 def _splits(index: Index) -> dict[str, dict[str, int]]:
-    query = "SELECT split, COUNT(*), TOTAL(tokens), TOTAL(notes) FROM pieces WHERE live AND reason = '' GROUP BY split"
+    query = "SELECT split, COUNT(*), TOTAL(tokens), TOTAL(notes) FROM served GROUP BY split"
     splits: dict[str, dict[str, int]] = {name: {"pieces": 0, "tokens": 0, "notes": 0} for name in SPLIT_NAMES}
     for name, pieces, tokens, notes in index.connection.execute(query):
         splits[name] = {"pieces": pieces, "tokens": int(tokens), "notes": int(notes)}
@@ -92,7 +97,7 @@ def _splits(index: Index) -> dict[str, dict[str, int]]:
 
 def _rejects(index: Index, refused: Iterable[Record]) -> dict[str, dict[str, Any]]:
     """Reason → files, and the paths of some; the commonest first."""
-    query = "SELECT reason, source FROM pieces WHERE live AND reason != ''"
+    query = "SELECT reason, path FROM pieces JOIN files USING (sha256) WHERE live AND reason != ''"
     found = [(reason, os.fsdecode(source)) for reason, source in index.connection.execute(query)]
     found += [(record.reason, record.source) for record in refused]
     paths: dict[str, list[str]] = {}
@@ -105,8 +110,8 @@ def _rejects(index: Index, refused: Iterable[Record]) -> dict[str, dict[str, Any
 def _repairs(index: Index) -> dict[str, dict[str, int]]:
     """Repair → pieces it was needed in, and how often; the commonest first."""
     query = (
-        "SELECT name, COUNT(*), SUM(count) FROM repairs JOIN pieces USING (shard, row)"
-        " WHERE live AND reason = '' GROUP BY name ORDER BY COUNT(*) DESC, name"
+        "SELECT name, COUNT(*), SUM(count) FROM repairs JOIN served USING (shard, row)"
+        " GROUP BY name ORDER BY COUNT(*) DESC, name"
     )
     return {name: {"pieces": pieces, "count": count} for name, pieces, count in index.connection.execute(query)}
 
@@ -137,16 +142,14 @@ def _tempo_histogram(tempos: NDArray[np.float64]) -> dict[str, int]:
 
 
 def _counts(index: Index, name: str) -> dict[str, int]:
-    query = (
-        f"SELECT {name}, COUNT(*) FROM pieces WHERE live AND reason = '' GROUP BY {name} ORDER BY COUNT(*) DESC, {name}"  # noqa: S608 - our own names
-    )
+    query = f"SELECT {name}, COUNT(*) FROM served GROUP BY {name} ORDER BY COUNT(*) DESC, {name}"  # noqa: S608 - our own names
     return {value or "unknown": count for value, count in index.connection.execute(query)}
 
 
 def _instruments(index: Index) -> dict[str, int]:
     """General MIDI program (128: drums) → pieces in which it sounds."""
     total: Counter[int] = Counter()
-    query = "SELECT instruments, COUNT(*) FROM pieces WHERE live AND reason = '' GROUP BY instruments"
+    query = "SELECT instruments, COUNT(*) FROM served GROUP BY instruments"
     for programs, count in index.connection.execute(query):
         for program in json.loads(programs):
             total[program] += count

@@ -4,19 +4,26 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 import aurl
 from aurl.data import audit
+from aurl.data.assign import Content, Rules, assign
+from aurl.data.assignments import Assignment, clear_assignments, write_assignments
 from aurl.data.corpus import Source, listing_digest
 from aurl.data.encode import Recipe
+from aurl.data.fingerprint import FINGERPRINT_SIZE
 from aurl.data.identify import Identified
 from aurl.data.index import Index
 from aurl.data.manifest import SHARDS, Manifest, ShardEntry, shard_path, write_manifest
 from aurl.data.records import Record
 from aurl.data.shards import SUFFIX, Shard
-from aurl.data.splits import Split
 from aurl.profile import Profile
 
 
@@ -31,6 +38,8 @@ class Commit:
         old: what it was before.
         kept: shards that stay.
         new: name → SHA-256 of shards that join.
+        rules: how contents are assigned to splits.
+        before: SHA-256 → how they were assigned until now.
     """
 
     folder: Path
@@ -39,26 +48,51 @@ class Commit:
     old: Manifest | None
     kept: Sequence[ShardEntry]
     new: Mapping[str, str]
+    rules: Rules
+    before: Mapping[str, Assignment]
 
     def run(
-        self, index: Index, split: Split, found: Identified, refused: Sequence[Record], sources: Sequence[Source]
+        self, index: Index, found: Identified, refused: Sequence[Record], sources: Sequence[Source]
     ) -> dict[str, Any]:
         """Write everything and clear away what no data set needs; returns the audit."""
         with index.transaction():
             index.drop(self._before() - {entry.name for entry in self.kept})
             for name in self.new:
-                index.add(name, Shard(shard_path(self.folder, name)), split)
+                index.add(name, Shard(shard_path(self.folder, name)))
             index.set_files(found.files)
+            assignments = self._assign(index)
+            index.set_assignments(assignments)
             entries = self._entries(index.live_rows())
             index.drop(self.new.keys() - {entry.name for entry in entries})
             settled = found.settled and all(record.reason == "too_large" for record in refused)
-            manifest = self._manifest(entries, listing_digest(sources) if settled else "")
+            listing = listing_digest(sources) if settled else ""
+            manifest = self._manifest(entries, listing, write_assignments(self.folder, assignments))
             index.set_about(generation=manifest.generation)
         counted = audit.audit(index, self.folder, entries, files=len(sources), refused=refused)
         audit.write(self.folder, counted)
         write_manifest(self.folder, manifest)
         self._clear({entry.name for entry in entries} | self._before())
+        clear_assignments(self.folder, {manifest.assignments, self.old.assignments if self.old else ""})
         return counted
+
+    def _assign(self, index: Index) -> list[Assignment]:
+        """The assignment of everything that is live."""
+        live = index.contents()
+        contents = [Content(sha256.hex(), source) for sha256, source, _, _ in live]
+        prints = self._fingerprints(live)
+        # Shards come and go; the order of the file that is written must not depend on them.
+        order = sorted(range(len(contents)), key=contents.__getitem__)
+        return assign([contents[at] for at in order], prints[order], self.rules, self.before)
+
+    def _fingerprints(self, live: Sequence[tuple[bytes, str, str, int]]) -> NDArray[np.uint32]:
+        """(contents, FINGERPRINT_SIZE), read shard by shard."""
+        prints = np.empty((len(live), FINGERPRINT_SIZE), np.uint32)
+        at = 0
+        for name, rows in groupby(live, key=itemgetter(2)):
+            found = Shard(shard_path(self.folder, name)).fingerprints[[row for *_, row in rows]]
+            prints[at : at + len(found)] = found
+            at += len(found)
+        return prints
 
     def _before(self) -> set[str]:
         return {entry.name for entry in self.old.shards} if self.old else set()
@@ -84,7 +118,7 @@ class Commit:
             tokens=len(shard.ids),
         )
 
-    def _manifest(self, entries: Iterable[ShardEntry], listing: str) -> Manifest:
+    def _manifest(self, entries: Iterable[ShardEntry], listing: str, assignments: str) -> Manifest:
         content = {
             "created_with": aurl.__version__,
             "signature": self.recipe.signature,
@@ -92,6 +126,7 @@ class Commit:
             "prepare": self.profile.prepare.model_dump(mode="json"),
             "tokens": self.profile.tokens.model_dump(mode="json"),
             "listing": listing,
+            "assignments": assignments,
             "shards": [entry.model_dump(mode="json") for entry in entries],
         }
         generation = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

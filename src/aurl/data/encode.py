@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from aurl.data.records import Record, prepared
-from aurl.data.shards import SUFFIX, Ids, write_shard
+from aurl.data.fingerprint import fingerprint
+from aurl.data.records import Record, note_count, prepared
+from aurl.data.shards import SUFFIX, Piece, write_shard
 from aurl.data.worker import NO_FILE, Fault, Mark
-from aurl.midi.read import read_score
+from aurl.midi.read import ReadResult, read_score
 from aurl.midi.reasons import Rejected, RejectReason
+from aurl.midi.score import Score
 from aurl.preprocess import PREPROCESS
 from aurl.tokens.codec import Codec
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Of shards and records; raised when what is stored for the same file changes."""
 
 logger = logging.getLogger(__name__)
@@ -102,10 +104,28 @@ class Pipeline:
         self.steps = tuple(PREPROCESS.from_component(component) for component in json.loads(recipe.preprocess))
         self.codec = Codec.from_signature(json.loads(recipe.codec))
 
+    def preprocessed(self, read: ReadResult) -> tuple[list[Score], Counter[str]]:
+        """The scores that the steps make of what was read, and all that was repaired on the way."""
+        scores, repairs = [read.score], Counter(read.repairs)
+        for step in self.steps:
+            made: list[Score] = []
+            for score in scores:
+                try:
+                    done = step.counted(score)
+                except Rejected as error:
+                    if error.reason is not RejectReason.FILTERED or len(scores) == 1:
+                        raise
+                    repairs["filtered_segments"] += 1
+                    continue
+                made += [done.score, *done.rest]
+                repairs.update(done.repairs)
+            scores = made
+        return scores, repairs
+
 
 def encode_shard(task: ShardTask, faults: Mapping[int, Fault], mark: Mark) -> Written:
     """Encode the task's files and write them as one shard (`aurl.data.worker.Work`)."""
-    pieces: list[tuple[Ids, Record]] = []
+    pieces: list[Piece] = []
     rejected: list[Record] = []
     transient: list[Record] = []
     pipeline = Pipeline(task.recipe)
@@ -115,7 +135,7 @@ def encode_shard(task: ShardTask, faults: Mapping[int, Fault], mark: Mark) -> Wr
             continue
         mark(index)
         try:
-            pieces.append(encode_file(wanted, pipeline))
+            pieces += encode_file(wanted, pipeline)
         except Rejected as error:
             (transient if error.reason is RejectReason.UNREADABLE else rejected).append(rejection(wanted, error))
     mark(NO_FILE)
@@ -123,8 +143,8 @@ def encode_shard(task: ShardTask, faults: Mapping[int, Fault], mark: Mark) -> Wr
     return Written(task.name, sha256, tuple(transient))
 
 
-def encode_file(wanted: Wanted, pipeline: Pipeline) -> tuple[Ids, Record]:
-    """Ids and record of one file.
+def encode_file(wanted: Wanted, pipeline: Pipeline) -> list[Piece]:
+    """The pieces of one file: one, or what preprocessing has divided it into.
 
     Raises:
         Rejected: it cannot be used; for `UNREADABLE` another time may do.
@@ -140,22 +160,30 @@ def encode_file(wanted: Wanted, pipeline: Pipeline) -> tuple[Ids, Record]:
         raise Rejected(RejectReason.CRASH, f"{type(error).__name__}: {error}", name=wanted.path) from error
 
 
-def _encode(data: bytes, wanted: Wanted, pipeline: Pipeline) -> tuple[Ids, Record]:
+def _encode(data: bytes, wanted: Wanted, pipeline: Pipeline) -> list[Piece]:
     recipe = pipeline.recipe
     read = read_score(data, name=wanted.path, max_bytes=recipe.max_bytes, bare=not pipeline.steps)
-    score, repairs = read.score, Counter(read.repairs)
-    for step in pipeline.steps:
-        done = step.counted(score)
-        score = done.score
-        repairs.update(done.repairs)
-    encoded = pipeline.codec.encode(score)
-    if encoded.repairs:
-        repairs.update(encoded.repairs)
-    record = prepared(wanted.path, wanted.sha256, len(data), score=score, encoded=encoded, repairs=repairs)
-    if record.notes < recipe.min_notes:
-        fault = f"{record.notes} notes, fewer than {recipe.min_notes}"
-        raise Rejected(RejectReason.NO_NOTES, fault, name=wanted.path)
-    return encoded.ids, record
+    scores, repairs = pipeline.preprocessed(read)
+    print_of_file = fingerprint(read.score)
+    pieces: list[Piece] = []
+    for score in scores:
+        encoded = pipeline.codec.encode(score)
+        notes = note_count(encoded.ids)
+        if notes < recipe.min_notes:
+            fault = f"{notes} notes, fewer than {recipe.min_notes}"
+            if len(scores) == 1:
+                raise Rejected(RejectReason.NO_NOTES, fault, name=wanted.path)
+            repairs["short_segments"] += 1
+            continue
+        facts = prepared(score, encoded, notes=notes, segment=len(pieces))
+        record = facts._replace(source=wanted.path, sha256=wanted.sha256, file_bytes=len(data), repairs=encoded.repairs)
+        pieces.append(Piece(encoded.ids, record, print_of_file))
+    if not pieces:
+        raise Rejected(RejectReason.FILTERED, f"no segment is left with {recipe.min_notes} notes", name=wanted.path)
+    first = pieces[0].record
+    repairs.update(first.repairs)
+    pieces[0] = pieces[0]._replace(record=first._replace(repairs=dict(repairs)))
+    return pieces
 
 
 def _read(wanted: Wanted) -> bytes:

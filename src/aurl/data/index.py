@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -16,15 +16,15 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from aurl.data.assignments import Assignment, read_assignments
 from aurl.data.corpus import Source
 from aurl.data.manifest import Manifest, ShardEntry, is_whole, shard_path
 from aurl.data.records import Record
 from aurl.data.shards import Shard
-from aurl.data.splits import SPLITS, Split
 from aurl.errors import DamagedError
 
 NAME = "index.sqlite"
-VERSION = 1
+VERSION = 2
 
 _TABLES = """
 CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -33,25 +33,35 @@ CREATE TABLE files (
 ) WITHOUT ROWID;
 CREATE INDEX files_by_content ON files (sha256);
 CREATE TABLE pieces (
-    sha256 BLOB PRIMARY KEY, shard TEXT NOT NULL, row INTEGER NOT NULL, live INTEGER NOT NULL, split TEXT NOT NULL,
+    sha256 BLOB NOT NULL, segment INTEGER NOT NULL,
+    shard TEXT NOT NULL, row INTEGER NOT NULL, live INTEGER NOT NULL,
     source BLOB NOT NULL, file_bytes INTEGER NOT NULL, reason TEXT NOT NULL,
     notes INTEGER NOT NULL, tokens INTEGER NOT NULL, header INTEGER NOT NULL, seconds REAL NOT NULL,
-    tempo REAL NOT NULL, key TEXT NOT NULL, meter TEXT NOT NULL, instruments TEXT NOT NULL
+    tempo REAL NOT NULL, key TEXT NOT NULL, meter TEXT NOT NULL, instruments TEXT NOT NULL,
+    polyphony REAL NOT NULL, complexity REAL NOT NULL,
+    PRIMARY KEY (sha256, segment)
 ) WITHOUT ROWID;
 CREATE INDEX pieces_by_place ON pieces (shard, row);
 CREATE TABLE repairs (shard TEXT NOT NULL, row INTEGER NOT NULL, name TEXT NOT NULL, count INTEGER NOT NULL);
+CREATE TABLE assignments (
+    sha256 BLOB PRIMARY KEY, source BLOB NOT NULL, split TEXT NOT NULL, own TEXT NOT NULL,
+    leader TEXT NOT NULL, served INTEGER NOT NULL, labels TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE VIEW prepared AS
+    SELECT pieces.*, split, leader, served, labels FROM pieces JOIN assignments USING (sha256)
+    WHERE live AND reason = '';
+CREATE VIEW served AS SELECT * FROM prepared WHERE served;
 """
 
-Component = Mapping[str, Any]
 logger = logging.getLogger(__name__)
 
 
 class Place(NamedTuple):
-    """Where a content is: its shard, the row of its record there, the path it was read from, why it was rejected."""
+    """Where a content is: its shard, the first row of its records there and their number, and why it was rejected."""
 
     shard: str
     row: int
-    source: str
+    records: int
     reason: str
 
 
@@ -65,6 +75,7 @@ class Pieces(NamedTuple):
         tokens: ids.
         header: ids of the header.
         notes: notes.
+        complexity: 0 to 1, see `aurl.data.complexity`.
     """
 
     shards: tuple[str, ...]
@@ -73,6 +84,7 @@ class Pieces(NamedTuple):
     tokens: NDArray[np.int64]
     header: NDArray[np.int32]
     notes: NDArray[np.int64]
+    complexity: NDArray[np.float32]
 
 
 class Index:
@@ -128,8 +140,9 @@ class Index:
             logger.warning("%s cannot be read (%s); its content is taken from the shards", path, error)
         index = cls(sqlite3.connect(":memory:", isolation_level=None))
         index._create()
-        if len(index._rebuild(folder, manifest.shards, manifest.prepare["split"])) < len(manifest.shards):
+        if len(index._rebuild(folder, manifest.shards)) < len(manifest.shards):
             raise DamagedError(f"shards of {folder} are missing or damaged", hint="run aurl prepare again")
+        index.set_assignments(read_assignments(folder, manifest.assignments))
         return index
 
     def close(self) -> None:
@@ -147,8 +160,8 @@ class Index:
         self.set_about(version=str(VERSION), generation="")
 
     def _drop_all(self) -> None:
-        for table in ("about", "files", "pieces", "repairs"):
-            self.connection.execute(f"DROP TABLE IF EXISTS {table}")
+        for kind, name in self.connection.execute("SELECT type, name FROM sqlite_master WHERE sql > ''").fetchall():
+            self.connection.execute(f'DROP {kind} IF EXISTS "{name}"')
 
     def about(self, key: str) -> str:
         """One of the index's own facts: "version", or "generation" of the manifest that it belongs to."""
@@ -170,29 +183,27 @@ class Index:
             raise
         self.connection.execute("COMMIT")
 
-    def follow(self, folder: Path, manifest: Manifest | None, split: Component) -> list[ShardEntry]:
+    def follow(self, folder: Path, manifest: Manifest | None) -> list[ShardEntry]:
         """Make the index say what the data set is, before it is changed.
 
         Args:
             folder: of the data set.
             manifest: of the data set, None if there is none that is of use.
-            split: how pieces are to be split from now on.
 
         Returns:
             The shards of the data set that are whole; what the others held is to be made again.
         """
         shards = [entry for entry in manifest.shards if is_whole(folder, entry)] if manifest else []
-        known = (self.about("generation"), self.about("split"))
-        if manifest and len(shards) == len(manifest.shards) and known == (manifest.generation, json.dumps(split)):
+        if manifest and len(shards) == len(manifest.shards) and self.about("generation") == manifest.generation:
             return shards
         with self.transaction():
-            return self._rebuild(folder, shards, split)
+            return self._rebuild(folder, shards)
 
-    def _rebuild(self, folder: Path, shards: Iterable[ShardEntry], split: Component) -> list[ShardEntry]:
-        """Take everything but the listing of files from the shards; returns those that are whole."""
-        for table in ("pieces", "repairs"):
+    def _rebuild(self, folder: Path, shards: Iterable[ShardEntry]) -> list[ShardEntry]:
+        """Take pieces and repairs from the shards; returns those that are whole."""
+        for table in ("pieces", "repairs", "assignments"):
             self.connection.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
-        self.set_about(generation="", split=json.dumps(split))
+        self.set_about(generation="")
         whole = []
         for entry in shards:
             try:
@@ -200,16 +211,16 @@ class Index:
             except DamagedError as error:
                 logger.warning("%s; its files are encoded again", error.message)
                 continue
-            self.add(entry.name, shard, SPLITS.from_component(split), removed=entry.removed)
+            self.add(entry.name, shard, removed=entry.removed)
             whole.append(entry)
         return whole
 
-    def add(self, name: str, shard: Shard, split: Split, *, removed: Collection[int] = ()) -> None:
+    def add(self, name: str, shard: Shard, *, removed: Collection[int] = ()) -> None:
         """Take in all records of a shard; a content that is known elsewhere moves here unless its row is `removed`."""
         gone = frozenset(removed)
         rows = [(row, record, row not in gone) for row, record in enumerate(shard.records())]
         for live, verb in ((True, "REPLACE"), (False, "IGNORE")):
-            values = [_columns(name, row, record, live, split) for row, record, is_live in rows if is_live == live]
+            values = [_columns(name, row, record, live) for row, record, is_live in rows if is_live == live]
             marks = ", ".join("?" * len(values[0])) if values else ""
             if values:
                 self.connection.executemany(f"INSERT OR {verb} INTO pieces VALUES ({marks})", values)  # noqa: S608
@@ -237,9 +248,30 @@ class Index:
         self.connection.execute("UPDATE pieces SET live = sha256 IN (SELECT sha256 FROM files)")
 
     def places(self) -> dict[bytes, Place]:
-        """SHA-256 → where its record is, live or not."""
-        rows = self.connection.execute("SELECT sha256, shard, row, source, reason FROM pieces")
-        return {sha256: Place(shard, row, os.fsdecode(source), reason) for sha256, shard, row, source, reason in rows}
+        """SHA-256 → where its records are, live or not."""
+        query = "SELECT sha256, shard, MIN(row), COUNT(*), MIN(reason) FROM pieces GROUP BY sha256"
+        return {sha256: Place(*place) for sha256, *place in self.connection.execute(query)}
+
+    def contents(self) -> list[tuple[bytes, str, str, int]]:
+        """(SHA-256, first path, shard, row) of every live content that was prepared, in order of (shard, row)."""
+        query = (
+            "SELECT sha256, path, shard, row FROM pieces"
+            " JOIN (SELECT sha256, MIN(path) AS path FROM files GROUP BY sha256) USING (sha256)"
+            " WHERE segment = 0 AND live AND reason = '' ORDER BY shard, row"
+        )
+        rows = self.connection.execute(query)
+        return [(sha256, os.fsdecode(path), shard, row) for sha256, path, shard, row in rows]
+
+    def set_assignments(self, assignments: Iterable[Assignment]) -> None:
+        """Replace what `assignments` gives."""
+        self.connection.execute("DELETE FROM assignments")
+        self.connection.executemany(
+            "INSERT INTO assignments VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                (bytes.fromhex(one.sha256), os.fsencode(one.source), *one[2:6], json.dumps(dict(one.labels)))
+                for one in assignments
+            ),
+        )
 
     def live_rows(self) -> dict[str, set[int]]:
         """Shard → rows of its records that a file still has."""
@@ -249,20 +281,26 @@ class Index:
         return live
 
     def pieces(self, split: str) -> Pieces:
-        """The prepared pieces of a split."""
-        chosen = "FROM pieces WHERE live AND reason = '' AND split = ? ORDER BY shard, row"
-        query = f"SELECT shard, row, tokens, header, notes {chosen}"
+        """The pieces of a split that models see."""
+        query = "SELECT shard, row, tokens, header, notes, complexity FROM served WHERE split = ? ORDER BY shard, row"
         rows = self.connection.execute(query, (split,)).fetchall()
-        names, *columns = zip(*rows, strict=True) if rows else ((),) * 5
+        names, *columns = zip(*rows, strict=True) if rows else ((),) * 6
         shards = tuple(dict.fromkeys(names))
         position = {name: index for index, name in enumerate(shards)}
-        row, tokens, header, notes = (np.array(column, np.int64) for column in columns)
+        row, tokens, header, notes = (np.array(column, np.int64) for column in columns[:-1])
         shard = np.array([position[name] for name in names], np.int32)
-        return Pieces(shards, shard, row.astype(np.int32), tokens, header.astype(np.int32), notes)
+        complexity = np.array(columns[-1], np.float32)
+        return Pieces(shards, shard, row.astype(np.int32), tokens, header.astype(np.int32), notes, complexity)
+
+    def labels(self, split: str) -> list[dict[str, str]]:
+        """Labels of the pieces of a split, in the order of `pieces`."""
+        rows = self.connection.execute("SELECT labels FROM served WHERE split = ? ORDER BY shard, row", (split,))
+        return [json.loads(labels) for (labels,) in rows]
 
 
-def _columns(shard: str, row: int, record: Record, live: bool, split: Split) -> tuple[Any, ...]:
+def _columns(shard: str, row: int, record: Record, live: bool) -> tuple[Any, ...]:
     source = os.fsencode(record.source)
-    where = (bytes.fromhex(record.sha256), shard, row, live, split(record.sha256, record.source), source)
+    where = (bytes.fromhex(record.sha256), record.segment, shard, row, live, source)
     size = (record.file_bytes, record.reason, record.notes, record.tokens, record.header, record.seconds)
-    return (*where, *size, record.tempo, record.key, record.meter, json.dumps(record.instruments))
+    facts = (record.tempo, record.key, record.meter, json.dumps(record.instruments))
+    return (*where, *size, *facts, record.polyphony, record.complexity)

@@ -10,7 +10,7 @@ from aurl.storage import read_json, write_json
 
 NAME = "manifest.json"
 SHARDS = "shards"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 class _Frozen(BaseModel):
@@ -40,6 +40,9 @@ class Manifest(_Frozen):
     prepare: dict[str, Any] = Field(description="Resolved profile section.")
     tokens: dict[str, Any] = Field(description="Resolved profile section.")
     listing: str = Field(description="Hash over paths, sizes and times of all files; empty: look at each again.")
+    assignments: str = Field(
+        pattern=r"^assignments-[0-9a-f]{32}\.jsonl$", description="File that tells splits, groups and labels."
+    )
     shards: tuple[ShardEntry, ...]
 
     @property

@@ -11,12 +11,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from aurl.data.corpus import Source
 from aurl.data.encode import Recipe, ShardTask, Wanted
 from aurl.data.index import Place
 from aurl.data.manifest import SHARDS, ShardEntry
 from aurl.data.shards import SUFFIX, Shard
-from aurl.data.splits import Split
 from aurl.errors import DamagedError
 from aurl.midi.reasons import RejectReason
 
@@ -120,30 +118,20 @@ def _worth(wanted: int, held: Collection[bytes]) -> bool:
 
 
 def still_good(
-    places: Mapping[bytes, Place],
-    wanted: Mapping[bytes, Source],
-    shards: Iterable[ShardEntry],
-    split: Split,
-    *,
-    retry: bool,
+    places: Mapping[bytes, Place], wanted: Collection[bytes], shards: Iterable[ShardEntry], *, retry: bool
 ) -> tuple[set[bytes], list[ShardEntry]]:
     """The contents that need no encoding, and the shards that hold them.
 
     Args:
         places: what the data set holds.
-        wanted: content → file that is to be in it.
+        wanted: contents that are to be in it.
         shards: of the data set.
-        split: a content whose file has moved to another split needs a new record.
         retry: encode again what was rejected for its cost.
     """
-    good = {
-        sha256
-        for sha256, source in wanted.items()
-        if (place := places.get(sha256))
-        and not (retry and place.reason in COSTLY)
-        and (place.source == source.path or split(sha256.hex(), place.source) == split(sha256.hex(), source.path))
-    }
-    used = Counter(places[sha256].shard for sha256 in good)
+    good = {sha256 for sha256 in wanted if (place := places.get(sha256)) and not (retry and place.reason in COSTLY)}
+    used: Counter[str] = Counter()
+    for sha256 in good:
+        used[places[sha256].shard] += places[sha256].records
     kept = [entry for entry in shards if used[entry.name] and used[entry.name] >= WORTH_KEEPING * entry.records]
     names = {entry.name for entry in kept}
     return {sha256 for sha256 in good if places[sha256].shard in names}, kept

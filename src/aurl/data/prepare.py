@@ -14,11 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from aurl.data import audit
+from aurl.data.assign import Rules
+from aurl.data.assignments import history
 from aurl.data.corpus import Source, find, listing_digest
 from aurl.data.encode import Recipe
 from aurl.data.index import Index
+from aurl.data.labels import Labels
 from aurl.data.manifest import Manifest, is_whole, read_manifest
 from aurl.data.result import PrepareResult, from_audit
+from aurl.data.splits import SPLITS
 from aurl.data.update import Update
 from aurl.errors import AurlError, DamagedError, NotFoundError
 from aurl.profile import Profile
@@ -65,16 +69,20 @@ def prepare(
     started, listed_ns = time.monotonic(), time.time_ns()
     recipe = recipe_of(profile)
     sources = find(paths)
-    old = _manifest(folder, recipe)
+    old = _of_recipe(_manifest(folder), recipe)
     if old and (known := _audit_if_unchanged(folder, old, profile, sources)):
         facts = {"reused": known["prepared"], "unchanged": True, "dry_run": dry_run}
         return from_audit(folder, known, seconds=time.monotonic() - started, **facts)
     if dry_run:
         return _preview(folder, old, sources, started)
-    update = Update(folder, profile, recipe, jobs or usable_cores(), report, interrupts or Interrupts())
+    update = Update(
+        folder, profile, recipe, rules_of(profile), jobs or usable_cores(), report, interrupts or Interrupts()
+    )
     try:
         with lock(folder / LOCK):
-            done = update.run(_manifest(folder, recipe), sources, listed_ns)
+            manifest = _manifest(folder)
+            before = history(folder, manifest.assignments if manifest else None)
+            done = update.run(_of_recipe(manifest, recipe), before, sources, listed_ns)
     except (OSError, sqlite3.OperationalError) as error:
         message = f"cannot write to {folder}: {error}"
         raise AurlError(message, hint="make room, then run the same command: it goes on where it stopped") from error
@@ -101,16 +109,36 @@ def recipe_of(profile: Profile) -> Recipe:
     )
 
 
-def _manifest(folder: Path, recipe: Recipe) -> Manifest | None:
-    """What the data set is now, if there is one and it was made by the same recipe."""
+def rules_of(profile: Profile) -> Rules:
+    """What decides which split a piece gets.
+
+    Raises:
+        UsageError: the file of labels cannot be used.
+    """
+    section = profile.prepare
+    return Rules(
+        split=SPLITS.from_component(section.split),
+        by_hand=section.split["kind"] != "hash",
+        labels=Labels.load(Path(section.metadata).expanduser() if section.metadata else None, section.labels),
+        dedupe=section.dedupe,
+        similarity=section.dedupe_similarity,
+    )
+
+
+def _manifest(folder: Path) -> Manifest | None:
+    """What the data set is now, if there is one."""
     try:
-        manifest = read_manifest(folder)
+        return read_manifest(folder)
     except NotFoundError:
         return None
     except DamagedError as error:
         logger.warning("%s; what its shards hold is used", error.message)
         return None
-    return manifest if manifest.signature == recipe.signature else None
+
+
+def _of_recipe(manifest: Manifest | None, recipe: Recipe) -> Manifest | None:
+    """The manifest, if what it names was made by the same recipe."""
+    return manifest if manifest and manifest.signature == recipe.signature else None
 
 
 def _audit_if_unchanged(

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from aurl.data.complexity import texture_of
 from aurl.errors import DamagedError
 from aurl.midi.clock import seconds_at
 from aurl.midi.score import DEFAULT_TEMPO, Score
@@ -44,6 +45,9 @@ class Record(NamedTuple):
         key: at the start, as "Eb major"; empty if unknown.
         meter: at the start, as "6/8".
         instruments: General MIDI programs that sound, ascending; 128 is the drum kit.
+        polyphony: notes that sound together, averaged over the time in which any does.
+        complexity: 0 (plain) to 1 (intricate); see `aurl.data.complexity`.
+        segment: which of the pieces that preprocessing made of one file.
         repairs: repair name → how often.
         maps: JSON of the tempo, meter and key maps in original ticks (`tokens.Maps`).
     """
@@ -61,6 +65,9 @@ class Record(NamedTuple):
     key: str = ""
     meter: str = ""
     instruments: tuple[int, ...] = ()
+    polyphony: float = 0.0
+    complexity: float = 0.0
+    segment: int = 0
     repairs: Mapping[str, int] = NOTHING
     maps: Mapping[str, Any] = NOTHING
 
@@ -84,16 +91,19 @@ class Record(NamedTuple):
             raise DamagedError(f"not a piece record: {error}", hint="prepare the data set again") from error
 
 
-def prepared(
-    source: str, sha256: str, size: int, *, score: Score, encoded: Encoded, repairs: Mapping[str, int]
-) -> Record:
-    """The record of a piece whose ids are `encoded`; `repairs` those of the whole way."""
+def note_count(ids: NDArray[np.uint16]) -> int:
+    """NOTE_ONs among the ids."""
+    return int(np.count_nonzero(ids < NOTE_ON.stop))
+
+
+def prepared(score: Score, encoded: Encoded, *, notes: int, segment: int = 0) -> Record:
+    """What `score` and its ids tell of a piece; the facts of its file are for the caller to add."""
     ids, maps = encoded.ids, encoded.maps
+    texture = texture_of(score)
     return Record(
-        source=source,
-        sha256=sha256,
-        file_bytes=size,
-        notes=int(np.count_nonzero(ids < NOTE_ON.stop)),
+        source="",
+        sha256="",
+        notes=notes,
         tokens=len(ids),
         header=header_length(ids),
         seconds=_seconds(score),
@@ -101,7 +111,9 @@ def prepared(
         key=_key(maps),
         meter=_meter(maps),
         instruments=tuple(sorted({DRUM_PROGRAM if t.is_drum else t.program for t in score.tracks if len(t.notes)})),
-        repairs=dict(repairs),
+        polyphony=texture.polyphony,
+        complexity=texture.complexity,
+        segment=segment,
         maps=maps.to_json(),
     )
 

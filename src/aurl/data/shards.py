@@ -13,6 +13,7 @@ Tensors of a shard of n pieces and m records (m - n of them of rejected files):
 | record_offsets | int64 | (m + 1,) | where each line begins in `records` |
 | pitches | int64 | (128,) | notes of each pitch |
 | velocities | int64 | (6,) | notes of each velocity level |
+| fingerprints | uint32 | (n · size,) | of the piece's file: near-duplicates have alike ones |
 """
 
 import hashlib
@@ -20,11 +21,12 @@ import json
 import mmap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aurl.data.fingerprint import FINGERPRINT_SIZE
 from aurl.data.records import Record
 from aurl.errors import DamagedError
 from aurl.storage import write_bytes
@@ -43,33 +45,45 @@ _DTYPES: dict[str, np.dtype[Any]] = {
     "record_offsets": np.dtype("<i8"),
     "pitches": np.dtype("<i8"),
     "velocities": np.dtype("<i8"),
+    "fingerprints": np.dtype("<u4"),
 }
-_TYPE_NAMES = {np.dtype("<u2"): "U16", np.dtype("<i8"): "I64", np.dtype("u1"): "U8"}
+_TYPE_NAMES = {np.dtype("<u2"): "U16", np.dtype("<i8"): "I64", np.dtype("<u4"): "U32", np.dtype("u1"): "U8"}
 
 Ids = NDArray[np.uint16]
+Fingerprint = NDArray[np.uint32]
 NO_IDS: Ids = np.empty(0, np.uint16)
+NO_FINGERPRINTS: Fingerprint = np.empty(0, np.uint32)
 
 
-def write_shard(path: Path, pieces: Sequence[tuple[Ids, Record]], rejected: Sequence[Record], signature: str) -> str:
+class Piece(NamedTuple):
+    """What a shard holds of one piece."""
+
+    ids: Ids
+    record: Record
+    fingerprint: Fingerprint
+
+
+def write_shard(path: Path, pieces: Sequence[Piece], rejected: Sequence[Record], signature: str) -> str:
     """Write a shard atomically.
 
     Args:
         path: where.
-        pieces: ids and record of each prepared piece.
+        pieces: that were prepared.
         rejected: records of files that could not be used.
         signature: what the ids depend on beside the files; kept as metadata.
 
     Returns:
         SHA-256 of the file's bytes, hexadecimal.
     """
-    ids = np.concatenate([NO_IDS, *(piece for piece, _ in pieces)])
-    lines = [record.to_line() + b"\n" for record in (*(record for _, record in pieces), *rejected)]
-    pitches, velocities = _histograms([piece for piece, _ in pieces])
+    ids = np.concatenate([NO_IDS, *(piece.ids for piece in pieces)])
+    lines = [record.to_line() + b"\n" for record in (*(piece.record for piece in pieces), *rejected)]
+    pitches, velocities = _histograms([piece.ids for piece in pieces])
     tensors = {
-        "offsets": _offsets([len(piece) for piece, _ in pieces]),
+        "offsets": _offsets([len(piece.ids) for piece in pieces]),
         "record_offsets": _offsets([len(line) for line in lines]),
         "pitches": pitches,
         "velocities": velocities,
+        "fingerprints": np.concatenate([NO_FINGERPRINTS, *(piece.fingerprint for piece in pieces)]),
         "ids": ids,
         "records": np.frombuffer(b"".join(lines), np.uint8),
     }
@@ -147,6 +161,7 @@ class Shard:
         self.ids, self.offsets = tensors["ids"], tensors["offsets"]
         self.pitches, self.velocities = tensors["pitches"], tensors["velocities"]
         self._records, self._record_offsets = tensors["records"], tensors["record_offsets"]
+        self._fingerprints = tensors["fingerprints"]
         self.signature, self._sha256 = self._facts(header)
         self._check_shape()
 
@@ -157,6 +172,11 @@ class Shard:
     def piece(self, row: int) -> Ids:
         """Ids of one piece, a view."""
         return self.ids[self.offsets[row] : self.offsets[row + 1]]
+
+    @property
+    def fingerprints(self) -> Fingerprint:
+        """(pieces, FINGERPRINT_SIZE), a view."""
+        return self._fingerprints.reshape(-1, FINGERPRINT_SIZE)
 
     def record(self, row: int) -> Record:
         """Record of one piece; rows from `len` on are rejected files."""
@@ -223,5 +243,7 @@ class Shard:
                 raise self._damaged("its offsets do not fit its content")
         if len(self._record_offsets) < len(self.offsets) or len(self.pitches) != NOTE_ON.size:
             raise self._damaged("records or histograms are missing")
+        if len(self._fingerprints) != len(self) * FINGERPRINT_SIZE:
+            raise self._damaged("its fingerprints are not one for each piece")
         if len(self.velocities) != VELOCITY_BINS:
             raise self._damaged("its velocity histogram has another length")

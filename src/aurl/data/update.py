@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aurl.data.assign import Rules
+from aurl.data.assignments import Assignment
 from aurl.data.commit import Commit
 from aurl.data.corpus import Source
 from aurl.data.encode import Recipe, Wanted, encode_shard
@@ -16,7 +18,6 @@ from aurl.data.index import Index
 from aurl.data.manifest import SHARDS, Manifest, shard_path
 from aurl.data.plan import Plan, make_plan, still_good
 from aurl.data.records import Record
-from aurl.data.splits import SPLITS
 from aurl.profile import Profile
 from aurl.progress import Interrupts, Progress, Report
 from aurl.storage import remove_leftovers, sha256_file, sync_file, sync_folder
@@ -58,33 +59,42 @@ class Update:
     folder: Path
     profile: Profile
     recipe: Recipe
+    rules: Rules
     jobs: int
     report: Report
     interrupts: Interrupts
 
-    def run(self, old: Manifest | None, sources: Sequence[Source], listed_ns: int) -> Updated:
-        """Bring the data set, which `old` describes, up to date with `sources`, listed at `listed_ns`."""
+    def run(
+        self, old: Manifest | None, before: Mapping[str, Assignment], sources: Sequence[Source], listed_ns: int
+    ) -> Updated:
+        """Bring the data set up to date.
+
+        Args:
+            old: what it is now, None if nothing in it is of use.
+            before: how its contents were assigned to splits.
+            sources: what it is to hold.
+            listed_ns: wall clock when they were listed.
+        """
         section = self.profile.prepare
         (self.folder / SHARDS).mkdir(parents=True, exist_ok=True)
         remove_leftovers(self.folder / SHARDS)
         with Index.open(self.folder) as index, self._engine() as engine:
             if old is None:
                 engine.warm_up()
-            shards = index.follow(self.folder, old, section.split)
+            shards = index.follow(self.folder, old)
             found = self._identify(index, sources, listed_ns)
             if not found.complete:
                 return Updated(None, 0)
             wanted = _by_content(found)
             places = index.places()
-            split = SPLITS.from_component(section.split)
             retry = old is not None and old.limits != (section.timeout_seconds, section.memory_mb)
-            good, kept = still_good(places, wanted, shards, split, retry=retry)
+            good, kept = still_good(places, wanted, shards, retry=retry)
             encoded = self._encode(engine, self._plan(wanted, good, old))
             if not encoded.complete:
                 return Updated(None, encoded.files)
             engine.end()
-            commit = Commit(self.folder, self.profile, self.recipe, old, kept, encoded.shards)
-            counted = commit.run(index, split, found, (*found.refused, *encoded.refused), sources)
+            commit = Commit(self.folder, self.profile, self.recipe, old, kept, encoded.shards, self.rules, before)
+            counted = commit.run(index, found, (*found.refused, *encoded.refused), sources)
         removed = len(places.keys() - wanted.keys())
         return Updated(counted, encoded.files, len(wanted) - encoded.files, removed)
 

@@ -60,6 +60,19 @@ class Prepare(Section):
     memory_mb: int = Field(default=1024, ge=64, description="Memory in MiB that one worker process may take.")
     shard_tokens: int = Field(default=4_000_000, ge=1000, description="Tokens after which a new shard is begun.")
     min_notes: int = Field(default=1, ge=1, description="Pieces with fewer notes are rejected.")
+    dedupe: Literal["group", "keep-one", "off"] = Field(
+        default="group",
+        description="What happens to near-duplicates: kept together in one split, only the first kept, or nothing.",
+    )
+    dedupe_similarity: float = Field(
+        default=0.5, gt=0, le=1, description="Share of their features from which on two pieces are near-duplicates."
+    )
+    metadata: Annotated[str | None, Optional] = Field(
+        default=None, description="CSV or JSON file with a path column and labels such as composer, genre, split."
+    )
+    labels: tuple[str, ...] = Field(
+        default=(), description='Patterns that tell labels from the end of a path, such as "{composer}/*".'
+    )
 
 
 class Tokens(Section):
