@@ -14,7 +14,7 @@ from aurl.midi.columns import from_symusic
 from aurl.midi.events import Events, parse
 from aurl.midi.prescan import MAX_BYTES, Prescan, prescan
 from aurl.midi.reasons import Rejected, RejectReason
-from aurl.midi.repair import repair_frame, repair_notes
+from aurl.midi.repair import Repaired, repair_frame, repair_notes
 from aurl.midi.score import Score
 from aurl.midi.skim import Irregular
 from aurl.midi.walk import walk
@@ -76,6 +76,19 @@ def _read(data: bytes, max_bytes: int, *, bare: bool) -> ReadResult:
         score, found = assemble(_events(scan, repairs), scan.ticks_per_beat)
         repairs += found
         parsed = repair_notes(score)
+    return finish(parsed, repairs)
+
+
+def finish(parsed: Repaired, repairs: Counter[str]) -> ReadResult:
+    """Repair the frame of a score whose notes are in order, and sum up all repairs.
+
+    Args:
+        parsed: the score, and the repairs of its notes.
+        repairs: what was mended before.
+
+    Raises:
+        Rejected: it holds no notes.
+    """
     score, mended = parsed
     if not score.note_count:
         raise Rejected(RejectReason.NO_NOTES, "it holds no notes")

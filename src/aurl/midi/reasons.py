@@ -12,12 +12,14 @@ class RejectReason(StrEnum):
     EMPTY = "empty"
     TOO_LARGE = "too_large"
     NOT_MIDI = "not_midi"
+    NOT_NOTATION = "not_notation"
     FORMAT_2 = "format_2"
     UNKNOWN_FORMAT = "unknown_format"
     SMPTE = "smpte"
     BAD_DIVISION = "bad_division"
     TRUNCATED = "truncated"
     MALFORMED = "malformed"
+    UNSAFE = "unsafe"
     TOO_MANY_EVENTS = "too_many_events"
     TOO_MANY_TRACKS = "too_many_tracks"
     TOO_MANY_TEMPI = "too_many_tempi"
@@ -34,12 +36,14 @@ _NEXT_STEPS = {
     RejectReason.EMPTY: "the file has no content; fetch or export it again",
     RejectReason.TOO_LARGE: "raise prepare.max_file_mb if the file is meant to be this big",
     RejectReason.NOT_MIDI: "only Standard MIDI Files (.mid, .midi, .kar, .rmi) can be read; export the piece as one",
+    RejectReason.NOT_NOTATION: "of written music only MusicXML (score-partwise), MXL, ABC and **kern can be read",
     RejectReason.FORMAT_2: "it holds independent patterns, not one piece; export it as format 0 or 1",
     RejectReason.UNKNOWN_FORMAT: "export it again as format 0 or 1",
     RejectReason.SMPTE: "it counts film frames, not beats; export it with ticks per quarter note",
     RejectReason.BAD_DIVISION: "export it again with a resolution of at least one tick per quarter note",
     RejectReason.TRUNCATED: "nothing whole is left of it; fetch it again",
     RejectReason.MALFORMED: "no event could be read; export it again from the program that made it",
+    RejectReason.UNSAFE: "music needs nothing of the kind; do not trust the place it came from",
     RejectReason.TOO_MANY_EVENTS: "it is far bigger than any piece of music; split it or leave it out",
     RejectReason.TOO_MANY_TRACKS: "it is far bigger than any piece of music; split it or leave it out",
     RejectReason.TOO_MANY_TEMPI: "its tempo map is far too long; export it without tempo automation",
