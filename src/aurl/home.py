@@ -12,8 +12,11 @@ from aurl.errors import NotFoundError, UsageError, did_you_mean
 from aurl.storage import find_upwards, read_json, read_toml, write_text
 
 HOME_VARIABLE = "AURL_HOME"
+CACHE_VARIABLE = "AURL_CACHE"
 PROJECT_FILE = "aurl.toml"
 DATASET_MARK = "manifest.json"
+SOURCES_NAME = "sources.json"
+"""In a data set: what it was made from."""
 RUN_MARK = "run.json"
 LATEST_NAME = ".latest"
 MAX_NAME_LENGTH = 100
@@ -23,7 +26,9 @@ FINISHED = "finished"
 
 
 def cache_folder() -> Path:
-    """Where whatever can be computed again is kept."""
+    """Where whatever can be computed again is kept: `AURL_CACHE`, else the user's cache folder."""
+    if named := os.environ.get(CACHE_VARIABLE):
+        return Path(named).expanduser().resolve()
     return platformdirs.user_cache_path("aurl")
 
 
@@ -75,6 +80,12 @@ class Home:
         """
         hint = "prepare one first: aurl prepare PATH…"
         return _find(self.datasets, name, mark=DATASET_MARK, what="data set", hint=hint)
+
+    def list_datasets(self) -> list[Path]:
+        """All data sets, in order of name; those among them that have lost their manifest."""
+        marks = (DATASET_MARK, SOURCES_NAME)
+        found = {path.parent for mark in marks for path in self.datasets.glob(f"*/{mark}")}
+        return sorted(folder for folder in found if folder.name[0] != ".")
 
     def new_dataset(self, name: str) -> Path:
         """Where the data set `name` belongs, whether or not it is there already."""

@@ -79,6 +79,31 @@ def write_bytes(path: Path, value: bytes, *, durable: bool = True) -> None:
         file.write(value)
 
 
+def link_or_copy(source: Path, path: Path) -> bool:
+    """Make `path` the file `source` by a hard link, or a copy of it where there cannot be one; atomically.
+
+    Returns:
+        Whether it is the same file.
+
+    Raises:
+        FileNotFoundError: there is no `source`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _temporary(path)
+    try:
+        os.link(source.resolve(), temporary)
+        temporary.replace(path)
+    except FileNotFoundError:
+        raise
+    except OSError:  # another device, too many links, a file system without them: a copy fails if all else does
+        with source.open("rb") as original, atomic_write(path) as file:
+            shutil.copyfileobj(original, file)
+        return False
+    finally:
+        temporary.unlink(missing_ok=True)  # a rename onto the same file leaves both names
+    return True
+
+
 def write_text(path: Path, value: str) -> None:
     """Write `value` atomically as UTF-8."""
     with atomic_write(path, mode="w") as file:

@@ -14,9 +14,9 @@ from pathlib import Path
 from aurl.data.encode import Recipe, ShardTask, Wanted
 from aurl.data.index import Place
 from aurl.data.manifest import SHARDS, ShardEntry
+from aurl.data.records import COSTLY
 from aurl.data.shards import SUFFIX, Shard
 from aurl.errors import DamagedError
-from aurl.midi.reasons import RejectReason
 
 BYTES_PER_TOKEN = 2
 """MIDI bytes that become one id: 2.1 over a mixed corpus of 2,415 files."""
@@ -26,8 +26,6 @@ MIN_TASK_BYTES = 2**18
 NAME_DIGITS = 32
 WORTH_KEEPING = 0.5
 """A shard of which less than this share is still wanted is dropped, and what is left of it encoded again."""
-COSTLY = (RejectReason.TIMEOUT, RejectReason.MEMORY, RejectReason.CRASH)
-"""Rejections that other limits may turn into pieces."""
 
 logger = logging.getLogger(__name__)
 

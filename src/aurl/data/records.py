@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from aurl.data.complexity import texture_of
 from aurl.errors import DamagedError
 from aurl.midi.clock import seconds_at
+from aurl.midi.reasons import RejectReason
 from aurl.midi.score import DEFAULT_TEMPO, Score
 from aurl.tokens.codec import Encoded
 from aurl.tokens.maps import Maps
@@ -25,6 +26,8 @@ _LONGEST_HEADER = 2 + len(get_args(Header)) + 2 * MAX_PARTS
 """BOS, facts, PART and PROGRAM of each part, SEP."""
 
 
+COSTLY = (RejectReason.TIMEOUT, RejectReason.MEMORY, RejectReason.CRASH)
+"""Rejections that other limits may turn into pieces."""
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 

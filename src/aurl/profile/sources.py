@@ -18,7 +18,7 @@ PACKAGED_FOLDER = Path(__file__).parent.parent / "profiles"
 PROJECT_FILE = "aurl.toml"
 SIZES = ("tiny", "small", "base", "large")
 VARIABLE_PREFIX = "AURL_"
-OTHER_VARIABLES = frozenset({"AURL_HOME"})
+OTHER_VARIABLES = frozenset({"AURL_HOME", "AURL_CACHE"})
 """Variables that are no keys of a profile."""
 EXTENDS, DESCRIPTION, HOME = "extends", "description", "home"
 META_KEYS = (EXTENDS, DESCRIPTION)
