@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from aurl.data.borrowed import Borrowed
 from aurl.data.fingerprint import fingerprint
 from aurl.data.records import Record, note_count, prepared
 from aurl.data.shards import SUFFIX, Piece, write_shard
@@ -26,11 +27,19 @@ logger = logging.getLogger(__name__)
 
 
 class Wanted(NamedTuple):
-    """A file to encode: its absolute path, and the SHA-256 (hexadecimal) and size when the run was planned."""
+    """A file to encode.
+
+    Args:
+        path: where it is.
+        sha256: of its content when the run was planned, hexadecimal.
+        size: as its listing tells.
+        finished: path of a shard of this recipe that holds its pieces; empty if none is known.
+    """
 
     path: str
     sha256: str
     size: int
+    finished: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +90,13 @@ class Written:
         name: without suffix.
         sha256: of the shard's bytes.
         transient: records of files that could not be read this time and are not in the shard.
+        copied: files whose pieces were taken from another shard.
     """
 
     name: str
     sha256: str
     transient: tuple[Record, ...]
+    copied: int
 
 
 class Pipeline:
@@ -128,19 +139,19 @@ def encode_shard(task: ShardTask, faults: Mapping[int, Fault], mark: Mark) -> Wr
     pieces: list[Piece] = []
     rejected: list[Record] = []
     transient: list[Record] = []
-    pipeline = Pipeline(task.recipe)
+    pipeline, borrowed = Pipeline(task.recipe), Borrowed()
     for index, wanted in enumerate(task.sources):
         if fault := faults.get(index):
             rejected.append(rejection(wanted, Rejected(fault.reason, fault.text)))
             continue
         mark(index)
         try:
-            pieces += encode_file(wanted, pipeline)
+            pieces += borrowed.pieces(wanted.finished, wanted.sha256, wanted.path) or encode_file(wanted, pipeline)
         except Rejected as error:
             (transient if error.reason is RejectReason.UNREADABLE else rejected).append(rejection(wanted, error))
     mark(NO_FILE)
     sha256 = write_shard(Path(task.folder, task.name + SUFFIX), pieces, rejected, task.recipe.signature)
-    return Written(task.name, sha256, tuple(transient))
+    return Written(task.name, sha256, tuple(transient), borrowed.count)
 
 
 def encode_file(wanted: Wanted, pipeline: Pipeline) -> list[Piece]:

@@ -10,12 +10,14 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from aurl.data import audit
 from aurl.data.assign import Rules
 from aurl.data.assignments import history
+from aurl.data.cache import TokenCache
 from aurl.data.corpus import Source, find, listing_digest
 from aurl.data.encode import Recipe
 from aurl.data.index import Index
@@ -31,7 +33,9 @@ from aurl.storage import lock
 from aurl.tokens.codec import Codec
 
 LOCK = ".lock"
-MEBIBYTE = 2**20
+MEBIBYTE, GIBIBYTE = 2**20, 2**30
+TOKENS = "tokens"
+"""Folder of the token cache in the cache folder."""
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +46,7 @@ def prepare(
     folder: Path,
     *,
     jobs: int | None = None,
+    cache: Path | None = None,
     dry_run: bool = False,
     report: Report = silent,
     interrupts: Interrupts | None = None,
@@ -56,6 +61,8 @@ def prepare(
         profile: its sections `prepare` and `tokens`.
         folder: of the data set, made if need be.
         jobs: worker processes; one for each usable core by default.
+        cache: folder of what can be computed again (`aurl.home.cache_folder()`); pieces that any data set has
+            finished are taken from there. None: nothing is taken and nothing is kept there.
         dry_run: only tell what would be done.
         report: told of progress.
         interrupts: looked at between two shards.
@@ -75,13 +82,12 @@ def prepare(
         return from_audit(folder, known, seconds=time.monotonic() - started, **facts)
     if dry_run:
         return _preview(folder, old, sources, started)
-    update = Update(
-        folder, profile, recipe, rules_of(profile), jobs or usable_cores(), report, interrupts or Interrupts()
-    )
+    rules, workers = rules_of(profile), jobs or usable_cores()
     try:
-        with lock(folder / LOCK):
+        with lock(folder / LOCK), _token_cache(cache, profile.prepare.cache_gb) as tokens:
             manifest = _manifest(folder)
             before = history(folder, manifest.assignments if manifest else None)
+            update = Update(folder, profile, recipe, rules, workers, tokens, report, interrupts or Interrupts())
             done = update.run(_of_recipe(manifest, recipe), before, sources, listed_ns)
     except (OSError, sqlite3.OperationalError) as error:
         message = f"cannot write to {folder}: {error}"
@@ -90,6 +96,17 @@ def prepare(
     if done.audit is None:
         return PrepareResult(folder, len(sources), new=done.new, seconds=seconds, interrupted=True)
     return from_audit(folder, done.audit, seconds=seconds, new=done.new, reused=done.reused, removed=done.removed)
+
+
+def _token_cache(cache: Path | None, gibibytes: float) -> AbstractContextManager[TokenCache | None]:
+    """The token cache, or None where none is wanted or it cannot be used."""
+    if cache is None or not gibibytes:
+        return nullcontext()
+    try:
+        return TokenCache(cache / TOKENS, max_bytes=int(gibibytes * GIBIBYTE))
+    except AurlError as error:
+        logger.warning("the token cache is of no help: %s", error.message)
+        return nullcontext()
 
 
 def usable_cores() -> int:

@@ -1,7 +1,7 @@
 """One run of `prepare` under the data set's lock: look, plan, encode, commit."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +9,8 @@ from typing import Any
 
 from aurl.data.assign import Rules
 from aurl.data.assignments import Assignment
+from aurl.data.borrow import borrow, keep
+from aurl.data.cache import TokenCache
 from aurl.data.commit import Commit
 from aurl.data.corpus import Source
 from aurl.data.encode import Recipe, Wanted, encode_shard
@@ -61,6 +63,7 @@ class Update:
     recipe: Recipe
     rules: Rules
     jobs: int
+    cache: TokenCache | None
     report: Report
     interrupts: Interrupts
 
@@ -89,12 +92,16 @@ class Update:
             places = index.places()
             retry = old is not None and old.limits != (section.timeout_seconds, section.memory_mb)
             good, kept = still_good(places, wanted, shards, retry=retry)
-            encoded = self._encode(engine, self._plan(wanted, good, old))
+            missing = wanted.keys() - good
+            finished = self._borrow(missing)
+            encoded = self._encode(engine, self._plan(wanted, good, finished, old))
             if not encoded.complete:
                 return Updated(None, encoded.files)
             engine.end()
             commit = Commit(self.folder, self.profile, self.recipe, old, kept, encoded.shards, self.rules, before)
             counted = commit.run(index, found, (*found.refused, *encoded.refused), sources)
+        if self.cache:
+            keep(self.cache, [shard_path(self.folder, name) for name in encoded.shards])
         removed = len(places.keys() - wanted.keys())
         return Updated(counted, encoded.files, len(wanted) - encoded.files, removed)
 
@@ -117,9 +124,16 @@ class Update:
             interrupts=self.interrupts,
         )
 
-    def _plan(self, wanted: Mapping[bytes, Source], good: set[bytes], old: Manifest | None) -> Plan:
+    def _borrow(self, missing: Collection[bytes]) -> dict[bytes, str]:
+        return borrow(self.cache, self.recipe.signature, missing, self.folder) if self.cache and missing else {}
+
+    def _plan(
+        self, wanted: Mapping[bytes, Source], good: set[bytes], finished: Mapping[bytes, str], old: Manifest | None
+    ) -> Plan:
         missing = [
-            Wanted(source.path, sha256.hex(), source.size) for sha256, source in wanted.items() if sha256 not in good
+            Wanted(source.path, sha256.hex(), source.size, finished.get(sha256, ""))
+            for sha256, source in wanted.items()
+            if sha256 not in good
         ]
         known = {entry.name for entry in old.shards} if old else set()
         tokens = self.profile.prepare.shard_tokens
@@ -130,7 +144,7 @@ class Update:
         shards = {name: sha256_file(shard_path(self.folder, name)) for name in plan.ready}
         total = sum(len(task.sources) for task in plan.tasks)
         refused: list[Record] = []
-        files = tasks = 0
+        files = copied = tasks = 0
         with ThreadPoolExecutor(1) as disk:  # waiting for the disk must not hold up the workers
             synced = [disk.submit(sync_file, shard_path(self.folder, name)) for name in shards]
             for task, written in engine.run(plan.tasks, encode_shard, self.interrupts):
@@ -138,12 +152,13 @@ class Update:
                 synced.append(disk.submit(sync_file, shard_path(self.folder, written.name)))
                 refused += written.transient
                 files += len(task.sources)
+                copied += written.copied
                 tasks += 1
                 self.report(Progress("prepare", files, total, "files"))
             for flushed in synced:
                 flushed.result()
         sync_folder(self.folder / SHARDS)
-        return _Encoded(shards, refused, files, complete=tasks == len(plan.tasks))
+        return _Encoded(shards, refused, files - copied, complete=tasks == len(plan.tasks))
 
 
 def _by_content(found: Identified) -> dict[bytes, Source]:
