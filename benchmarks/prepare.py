@@ -11,18 +11,14 @@ Figures are medians over the repeats; ratios are medians of the ratios within ea
 
 import argparse
 import json
-import resource
-import subprocess
-import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import psutil
+from benchmarks.memory import measured
 
 PEERS = ("MIDILike", "REMI")
 CASES = ("prepare-1", "prepare-2", "in-memory", "encode", *PEERS, *(f"{peer}-parsed" for peer in PEERS))
@@ -37,8 +33,6 @@ RATIOS = {
 }
 """Name → (case, beside which, goal; 0: none)."""
 SECOND_RUN_GOAL = 50.0
-MEBIBYTE = 2**20
-POLL_SECONDS = 0.01
 
 Figures = dict[str, float]
 
@@ -122,37 +116,12 @@ def run_case(case: str, files: Sequence[str]) -> Figures:
         found = run_encode(files)
     else:
         found = run_miditok(files, name, parsed=bool(detail))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / MEBIBYTE
-    return {**found, "files_per_second": len(files) / found["seconds"], "peak_mib": peak}
+    return {**found, "files_per_second": len(files) / found["seconds"]}
 
 
 def measure(case: str, listing: Path) -> Figures:
-    """One measurement, in a process of its own; the memory of its workers is watched from here."""
-    command = [sys.executable, "-m", "benchmarks.prepare", "--case", case, str(listing)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    peaks: dict[int, float] = {}
-    watcher = threading.Thread(target=_watch, args=(psutil.Process(process.pid), peaks))
-    watcher.start()
-    output, _ = process.communicate()
-    watcher.join()
-    if process.returncode:
-        raise SystemExit(f"{case} failed")
-    return {**json.loads(output), "peak_worker_mib": max(peaks.values(), default=0.0)}
-
-
-def _watch(process: psutil.Process, peaks: dict[int, float]) -> None:
-    """Highest resident memory of every descendant, as the system has kept it."""
-    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-        for child in _or_none(lambda: process.children(recursive=True)) or []:
-            peaks[child.pid] = max(peaks.get(child.pid, 0.0), _or_none(lambda child=child: _peak_mib(child.pid)) or 0.0)
-        time.sleep(POLL_SECONDS)
-
-
-def _peak_mib(pid: int) -> float:
-    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024 / MEBIBYTE
-    return 0.0
+    """One measurement, in a process of its own."""
+    return measured("benchmarks.prepare", ["--case", case, str(listing)])
 
 
 def report(repeats: Sequence[dict[str, Figures]]) -> dict[str, Any]:
