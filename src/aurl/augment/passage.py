@@ -20,6 +20,7 @@ class Passage:
         start_step: steps from the start of the piece to the first id of the body.
         part: PART in force where the body begins, or `NOT_YET`.
         velocity: VELOCITY level in force there, or `NOT_YET`.
+        is_drum: all of it is a drum kit, which ids of a codec without parts do not say (`Maps.is_drum`).
     """
 
     ids: NDArray[np.uint16]
@@ -28,3 +29,4 @@ class Passage:
     start_step: int = 0
     part: int = NOT_YET
     velocity: int = NOT_YET
+    is_drum: bool = False

@@ -22,6 +22,8 @@ NOTE_AT, VELOCITY_AT, PART_AT, PHASE_AT, STEP_AT = 1, 9, 12, 17, 19
 """Lowest bit of each field of an event."""
 NOTE_MASK, VELOCITY_MASK, PART_MASK = 0xFF, 0b111, 0b11111
 SAME_LEVEL = 1
+NONE = -1
+"""Part or velocity level before the first id that sets one."""
 VELOCITY_BITS = PART_AT - VELOCITY_AT
 PART_IN_LANE = PART_AT - NOTE_AT
 STEP_MASK = (1 << STEP_BITS) - 1
@@ -45,6 +47,29 @@ class GridNotes:
     duration: Ints
     lane: Ints
     velocity: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """How a stretch of a stream is cut out of it.
+
+    Args:
+        begins: which notes begin in the stretch; the onset of others is not looked at.
+        ends: which notes end in it.
+        step: where it begins.
+        part: PART in force there, or `NONE`.
+        velocity: level in force there, or `NONE`.
+    """
+
+    begins: NDArray[np.bool_]
+    ends: NDArray[np.bool_]
+    step: int = 0
+    part: int = NONE
+    velocity: int = NONE
+
+
+WHOLE = Edges(np.empty(0, np.bool_), np.empty(0, np.bool_))
+"""Nothing is cut."""
 
 
 def lanes(part: Ints, pitch: Ints) -> Ints:
@@ -82,16 +107,15 @@ def without_overlaps(notes: GridNotes, *, merge_unisons: bool) -> tuple[GridNote
     return GridNotes(begin & STEP_MASK, duration, begin >> STEP_BITS, velocity), repairs
 
 
-def body_ids(notes: GridNotes, *, parts: bool) -> NDArray[np.uint16]:
+def body_ids(notes: GridNotes, *, parts: bool, edges: Edges = WHOLE) -> NDArray[np.uint16]:
     """Ids of notes that do not overlap within a lane; with `parts`, PART ids say whose they are."""
     if not len(notes.onset):
         return np.empty(0, np.uint16)
-    empty = notes.duration == 0
-    with_empty = bool(empty.any())
-    events = _events(notes, empty if with_empty else None)
+    events, with_empty = _events(notes, edges)
     row = events.astype(np.int32)
     note = row >> NOTE_AT & NOTE_MASK
     gap = _differences(events >> STEP_AT)
+    gap[0] -= edges.step
     velocity = row >> VELOCITY_AT & VELOCITY_MASK
 
     # Each event may need several ids, each in its own column; those that it does need are picked out at the end.
@@ -99,7 +123,7 @@ def body_ids(notes: GridNotes, *, parts: bool) -> NDArray[np.uint16]:
     columns = [(gap > 0, shift), (~row & SAME_LEVEL, velocity + VELOCITY.start), (True, note)]
     if parts:
         part = row >> PART_AT & PART_MASK
-        columns.insert(1, (_changes(part), part + PART.start))
+        columns.insert(1, (_changes(part, edges.part), part + PART.start))
     if with_empty:
         is_empty = (row & (ON_PHASE | EMPTY_PHASE)) == EMPTY_PHASE
         columns.append((is_empty, note + NOTE_OFF.start))
@@ -118,22 +142,29 @@ def body_ids(notes: GridNotes, *, parts: bool) -> NDArray[np.uint16]:
     return np.insert(chosen, np.repeat(np.searchsorted(cells, long * len(columns)), full), TIME_SHIFT.stop - 1)
 
 
-def _events(notes: GridNotes, empty: NDArray[np.bool_] | None) -> Ints:
-    """Sorted events; `empty` says which notes begin and end on one step, None that none does."""
+def _events(notes: GridNotes, edges: Edges) -> tuple[Ints, bool]:
+    """Sorted events, and whether any note begins and ends on one step."""
     row = notes.lane << NOTE_AT
     begin = (notes.onset << STEP_AT) + row
     ons = begin + (notes.velocity << VELOCITY_AT)
     ons += ON_PHASE
     offs = begin + (notes.duration << STEP_AT)
     offs += (NOTE_OFF.start << NOTE_AT) + SAME_LEVEL
-    if empty is not None:
+    empty = notes.duration == 0
+    if edges is not WHOLE:
+        empty &= edges.begins & edges.ends
+    with_empty = bool(empty.any())
+    if with_empty:
         ons[empty] += EMPTY_PHASE - ON_PHASE
+    if edges is not WHOLE:
+        ons, offs = ons[edges.begins], offs[edges.ends & ~empty]
+    elif with_empty:
         offs = offs[~empty]
     ons.sort()
-    ons += ~_changes(ons & VELOCITY_MASK << VELOCITY_AT)
+    ons += ~_changes(ons & VELOCITY_MASK << VELOCITY_AT, edges.velocity << VELOCITY_AT)
     events: Ints = np.concatenate([ons, offs])
     events.sort()
-    return events
+    return events, with_empty
 
 
 def _differences(values: Ints) -> Ints:
@@ -143,8 +174,10 @@ def _differences(values: Ints) -> Ints:
     return result
 
 
-def _changes(values: NDArray[Int]) -> NDArray[np.bool_]:
-    """Which values are not the same as the one before; the first always."""
+def _changes(values: NDArray[Int], before: int = NONE) -> NDArray[np.bool_]:
+    """Which values are not the same as the one before; the first has `before`, or none where that is negative."""
     result = np.ones(len(values), np.bool_)
     np.not_equal(values[1:], values[:-1], out=result[1:])
+    if before >= 0 and len(values):
+        result[0] = values.item(0) != before
     return result
