@@ -18,6 +18,7 @@ from aurl.storage import (
     atomic_folder,
     atomic_write,
     find_upwards,
+    link_or_copy,
     lock,
     read_json,
     read_toml,
@@ -345,3 +346,52 @@ def test_lock_is_not_taken_twice_in_one_process_and_is_free_after_an_error(tmp_p
         fail()
     with lock(tmp_path / ".lock"):
         assert (tmp_path / ".lock").exists()
+
+
+def test_a_lock_is_held_although_its_holder_cannot_be_named(tmp_path):
+    (tmp_path / ".lock.holder" / "in the way").mkdir(parents=True)
+    for _ in range(2):
+        with lock(tmp_path / ".lock"), pytest.raises(LockedError, match="another process"), lock(tmp_path / ".lock"):
+            pytest.fail("two hold the lock")
+
+
+class TestLinkOrCopy:
+    def no_links(self, *_, **__):
+        raise OSError(errno.EPERM, "no links here")
+
+    def test_is_the_same_file_where_that_can_be(self, tmp_path):
+        (tmp_path / "a").write_text("new")
+        (tmp_path / "b").write_text("old")
+        for _ in range(2):
+            assert link_or_copy(tmp_path / "a", tmp_path / "b")
+            assert (tmp_path / "a").samefile(tmp_path / "b")
+        assert names(tmp_path) == ["a", "b"]
+
+    def test_is_a_copy_elsewhere(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(os, "link", self.no_links)
+        (tmp_path / "a").write_text("new")
+        assert not link_or_copy(tmp_path / "a", tmp_path / "deep" / "b")
+        assert (tmp_path / "deep" / "b").read_text() == "new"
+        assert not (tmp_path / "a").samefile(tmp_path / "deep" / "b")
+        assert names(tmp_path) == ["a", "deep"]
+
+    def test_a_source_that_is_gone_leaves_the_old_file(self, tmp_path):
+        (tmp_path / "b").write_text("old")
+        with pytest.raises(FileNotFoundError):
+            link_or_copy(tmp_path / "a", tmp_path / "b")
+        assert (tmp_path / "b").read_text() == "old"
+        assert names(tmp_path) == ["b"]
+
+    def test_a_full_disk_leaves_the_old_file(self, tmp_path, monkeypatch):
+        def full(source, target):
+            target.write(source.read(1))
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(os, "link", self.no_links)
+        monkeypatch.setattr("shutil.copyfileobj", full)
+        (tmp_path / "a").write_text("new")
+        (tmp_path / "b").write_text("old")
+        with pytest.raises(OSError, match="No space"):
+            link_or_copy(tmp_path / "a", tmp_path / "b")
+        assert (tmp_path / "b").read_text() == "old"
+        assert names(tmp_path) == ["a", "b"]

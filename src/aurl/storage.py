@@ -11,7 +11,7 @@ import secrets
 import shutil
 import socket
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -279,10 +279,12 @@ def lock(path: Path) -> Iterator[None]:
             f"{path.parent} is in use by {_read_holder(holder)}", hint="wait until it has finished, or stop it"
         ) from None
     try:
-        write_text(holder, f"process {os.getpid()} on {socket.gethostname()}\n")
+        with suppress(OSError):  # who holds it is for show: on a full disk, what makes room must still run
+            write_text(holder, f"process {os.getpid()} on {socket.gethostname()}\n")
         yield
     finally:
-        holder.unlink(missing_ok=True)
+        with suppress(OSError):
+            holder.unlink(missing_ok=True)
         held.release()
 
 

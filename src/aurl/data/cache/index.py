@@ -86,11 +86,11 @@ class CacheIndex:
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._connection.execute("COMMIT")
         except BaseException:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
-        self._connection.execute("COMMIT")
 
     def build(self, shards: Iterable[tuple[str, Facts]]) -> None:
         """Make the tables and fill them, unless another process has done so in the meantime.
@@ -167,9 +167,9 @@ class CacheIndex:
         return {name: frozenset(found) for name, found in sorted(held.items())}
 
     def faults(self) -> list[str]:
-        """What sqlite finds wrong with the file."""
+        """What sqlite finds wrong with the file; the first hundred faults."""
         try:
-            found = [str(row[0]) for row in self._connection.execute("PRAGMA quick_check")]
+            found = [str(row[0]) for row in self._connection.execute("PRAGMA integrity_check")]
         except sqlite3.DatabaseError as error:
             return [str(error)]
         return [fault for fault in found if fault != "ok"]

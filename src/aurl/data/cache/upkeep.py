@@ -62,18 +62,23 @@ def tidy(index: CacheIndex, shelf: Shelf) -> None:
 
 
 def prune(index: CacheIndex, shelf: Shelf, max_bytes: int) -> Trimmed:
-    """Remove the longest unused of the shards that only the cache has, until they are no larger than `max_bytes`."""
+    """Remove the longest unused of the shards that only the cache has, until they are no larger than `max_bytes`.
+
+    Files leave before anything is written: on a full disk that is what makes room.
+    """
     removed: list[int] = []
-    tidy(index, shelf)
     with index.transaction():
+        remove_leftovers(shelf.folder)
         own = {name: size for name, (size, shared) in shelf.sizes().items() if not shared}
         too_much = sum(own.values()) - max_bytes
-        for name in (name for name in index.names() if name in own):
+        known = [name for name in index.names() if name in own]
+        for name in (*sorted(own.keys() - known), *known):
             if sum(removed) >= too_much:
                 break
             shelf.remove(name)
             index.drop([name])
             removed.append(own[name])
+    tidy(index, shelf)
     return Trimmed(len(removed), sum(removed))
 
 
