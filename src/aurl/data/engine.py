@@ -11,50 +11,70 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
 from multiprocessing import forkserver
 from pathlib import Path
 from threading import Thread
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
+from aurl.data.attempts import MAX_UNEXPLAINED, Attempts, Job
+from aurl.data.cluster import ClusterEngine
 from aurl.data.limits import limit_memory
-from aurl.data.worker import Fault, Work, fault_of, perform, read_mark
+from aurl.data.worker import OUT_OF_TIME, Ended, Work, ending_of, perform, read_mark
 from aurl.errors import AurlError
-from aurl.midi.reasons import RejectReason
 from aurl.progress import Interrupts
 
 START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 """Workers must not inherit the memory, threads and locks of a parent that may hold torch."""
-MAX_UNEXPLAINED = 3
-"""Deaths of one task's workers that no file explains (killed from outside) before we give up."""
 POLL_SECONDS = 0.1
 
 logger = logging.getLogger(__name__)
 R = TypeVar("R")
-
-
-class Job(Protocol):
-    """What a task is to the engine: a name, and items that are worked on one after the other."""
-
-    @property
-    def name(self) -> str:
-        """Unique among the tasks of a run, and fit for a file name."""
-
-    @property
-    def sources(self) -> Sequence[Any]:
-        """What is worked on, one after the other."""
-
-
 J = TypeVar("J", bound=Job)
 
 
-@dataclass(slots=True)
-class _Running(Generic[J]):
-    task: J
-    faults: dict[int, Fault] = field(default_factory=dict)
-    unexplained: int = 0
+class Workers(Protocol):
+    """What does tasks in other processes, here or elsewhere; used as a context."""
+
+    def __enter__(self) -> Self:
+        """Find what is needed."""
+
+    def __exit__(self, *_: object) -> None:
+        """Let go of everything."""
+
+    def warm_up(self) -> None:
+        """Begin what takes a moment before the first task, without waiting for it."""
+
+    def end(self) -> None:
+        """Send the workers away after the last task."""
+
+    def run(self, tasks: Sequence[J], work: Work[R], interrupts: Interrupts) -> Iterator[tuple[J, R]]:
+        """Do all tasks; results come as they are ready.
+
+        When `interrupts.stop` is set no further task is begun and those that run are finished.
+
+        Raises:
+            AurlError: workers keep dying outside any file, or are out of reach.
+            OSError: a worker could not write its result.
+        """
+
+
+def open_engine(
+    *, jobs: int, folder: Path, timeout_seconds: float, memory_mb: int, scheduler: str | None = None
+) -> Workers:
+    """Local worker processes, or with `scheduler` those of a dask cluster, whose number is its own affair.
+
+    Args:
+        jobs: local processes.
+        folder: where marks may be kept; all workers of a cluster see it under this path.
+        timeout_seconds: limit for one file.
+        memory_mb: limit in MiB for what a worker takes beyond its start.
+        scheduler: address such as `tcp://host:8786`.
+    """
+    if scheduler is None:
+        return Engine(jobs=jobs, folder=folder, timeout_seconds=timeout_seconds, memory_mb=memory_mb)
+    return ClusterEngine(scheduler, folder=folder, timeout_seconds=timeout_seconds, memory_mb=memory_mb)
 
 
 class Engine:
@@ -77,9 +97,9 @@ class Engine:
         self._memory_bytes = memory_mb * 2**20
         self._context = multiprocessing.get_context(START_METHOD)
         if START_METHOD == "forkserver":
-            self._context.set_forkserver_preload([preload])
+            self._context.set_forkserver_preload([preload, "pebble"])
         self._pool: Any = None
-        self._futures: dict[Any, _Running[Any]] = {}
+        self._futures: dict[Any, Attempts[Any]] = {}
         self._ending: list[Thread] = []
 
     def __enter__(self) -> Self:
@@ -103,15 +123,8 @@ class Engine:
             self._pool = None
 
     def run(self, tasks: Sequence[J], work: Work[R], interrupts: Interrupts) -> Iterator[tuple[J, R]]:
-        """Do all tasks; results come as they are ready.
-
-        When `interrupts.stop` is set no further task is begun and those that run are finished.
-
-        Raises:
-            AurlError: workers keep dying outside any file.
-            OSError: a worker could not write its result.
-        """
-        waiting = [_Running(task) for task in reversed(tasks)]
+        """Do all tasks, as `Workers.run`."""
+        waiting = [Attempts(task) for task in reversed(tasks)]
         error: BrokenProcessPool | None = None
         for _ in range(MAX_UNEXPLAINED):
             if not waiting:
@@ -128,7 +141,7 @@ class Engine:
         hint = 'in a script, call this below: if __name__ == "__main__":'
         raise AurlError("worker processes end as soon as they are started", hint=hint) from error
 
-    def _work_through(self, waiting: list[_Running[J]], work: Work[R], interrupts: Interrupts) -> Iterator[tuple[J, R]]:
+    def _work_through(self, waiting: list[Attempts[J]], work: Work[R], interrupts: Interrupts) -> Iterator[tuple[J, R]]:
         """Empty `waiting`, as `run`; what is not done when the pool breaks is in `waiting` and `_futures`."""
         self._futures = {}
         while (waiting and interrupts.stop is None) or self._futures:
@@ -144,7 +157,7 @@ class Engine:
                     result = future.result()
                 except (ProcessExpired, TimeoutError) as error:
                     if interrupts.stop is None:
-                        self._blame(running, error)
+                        running.blame(self._ended(running.task, error))
                         self._begin(running, work)
                     del self._futures[future]
                 else:
@@ -157,7 +170,7 @@ class Engine:
             max_workers=workers, initializer=limit_memory, initargs=(self._memory_bytes,), context=self._context
         )
 
-    def _begin(self, running: _Running[J], work: Work[R]) -> None:
+    def _begin(self, running: Attempts[J], work: Work[R]) -> None:
         given = (work, running.task, running.faults, self._mark_path(running.task), self._seconds)
         # A worker ends itself by its alarm clock; this limit is for platforms without one.
         timeout = self._seconds * (len(running.task.sources) + 1)
@@ -174,22 +187,9 @@ class Engine:
     def _mark_path(self, task: Job) -> Path:
         return self._folder / f".{task.name}.{os.getpid()}.tmp"
 
-    def _blame(self, running: _Running[Any], error: ProcessExpired | TimeoutError) -> None:
-        """Note which item ended the worker, if any did."""
-        index = read_mark(self._mark_path(running.task))
-        fault = fault_of(error)
-        is_item = 0 <= index < len(running.task.sources) and index not in running.faults
-        if fault is not None and is_item:
-            running.faults[index] = fault
-            return
-        running.unexplained += 1
-        logger.warning("a worker on %s ended (%s) and is replaced", running.task.name, error)
-        if running.unexplained < MAX_UNEXPLAINED:
-            return
-        if not is_item:
-            hint = "raise prepare.memory_mb, or use fewer --jobs"
-            raise AurlError(f"workers keep ending outside any file: {error}", hint=hint)
-        running.faults[index] = Fault(RejectReason.CRASH, f"its worker was killed {MAX_UNEXPLAINED} times")
+    def _ended(self, task: Job, error: ProcessExpired | TimeoutError) -> Ended:
+        ending = OUT_OF_TIME if isinstance(error, TimeoutError) else ending_of(error.exitcode)
+        return Ended(read_mark(self._mark_path(task)), ending)
 
 
 def _stop(pool: ProcessPool) -> None:

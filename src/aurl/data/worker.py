@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
-from pebble import ProcessExpired
-
 from aurl.midi.reasons import RejectReason
 
 MEMORY_EXIT = 77
 """Exit code of a worker that ran into its memory limit: it does not go on with what is left of its heap."""
 NO_FILE = -1
-FROM_OUTSIDE = ("SIGKILL", "SIGTERM", str(int(signal.SIGTERM)))
+OUT_OF_TIME = "SIGALRM"
+"""How an item ends its worker that takes too long."""
+LOST = "its machine was lost"
+FROM_OUTSIDE = ("SIGKILL", "SIGTERM", str(int(signal.SIGTERM)), LOST)
 """Ends that no file brings about; pebble's workers turn SIGTERM into an exit code."""
 _MARK = struct.Struct("<q")
 
@@ -29,6 +30,19 @@ class Fault:
 
     reason: RejectReason
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A worker that did not come back from its task.
+
+    Args:
+        index: of the item that it was at; `NO_FILE`: none.
+        ending: name of the signal that ended it, or its exit code.
+    """
+
+    index: int
+    ending: str
 
 
 class Work(Protocol[R_co]):
@@ -45,7 +59,7 @@ class Work(Protocol[R_co]):
 
 
 class Mark:
-    """Which item a worker is at, on disk, and its alarm clock.
+    """Which item a worker is at, on disk until it has done its task, and its alarm clock.
 
     Args:
         path: file that holds the index.
@@ -53,6 +67,7 @@ class Mark:
     """
 
     def __init__(self, path: Path, seconds: float) -> None:
+        self._path = path
         self._seconds = seconds
         self._file = path.open("wb", buffering=0)
         self(NO_FILE)
@@ -70,6 +85,7 @@ class Mark:
     def __exit__(self, *_: object) -> None:
         self(NO_FILE)
         self._file.close()
+        self._path.unlink(missing_ok=True)
 
 
 def read_mark(path: Path) -> int:
@@ -89,21 +105,20 @@ def perform(work: Work[R], task: Any, faults: Mapping[int, Fault], path: Path, s
             os._exit(MEMORY_EXIT)
 
 
-def fault_of(error: ProcessExpired | TimeoutError) -> Fault | None:
-    """What the end of a worker says about the file it was at; None where it was ended from outside."""
-    ending = "SIGALRM" if isinstance(error, TimeoutError) else _ending(error.exitcode)
-    if ending == str(MEMORY_EXIT):
-        return Fault(RejectReason.MEMORY, "took more memory than one file may")
-    if ending == "SIGALRM":
-        return Fault(RejectReason.TIMEOUT, "took longer than one file may")
-    if ending in FROM_OUTSIDE:
-        return None
-    return Fault(RejectReason.CRASH, f"ended its worker with {ending}")
-
-
-def _ending(exit_code: int) -> str:
+def ending_of(exit_code: int) -> str:
     """Name of the signal, or the exit code."""
     try:
         return signal.Signals(-exit_code).name if exit_code < 0 else str(exit_code)
     except ValueError:
         return str(exit_code)
+
+
+def fault_of(ending: str) -> Fault | None:
+    """What the end of a worker says about the file it was at; None where it was ended from outside."""
+    if ending == str(MEMORY_EXIT):
+        return Fault(RejectReason.MEMORY, "took more memory than one file may")
+    if ending == OUT_OF_TIME:
+        return Fault(RejectReason.TIMEOUT, "took longer than one file may")
+    if ending in FROM_OUTSIDE:
+        return None
+    return Fault(RejectReason.CRASH, f"ended its worker with {ending}")
