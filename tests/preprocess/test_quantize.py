@@ -19,6 +19,7 @@ BEATS = {
     "1/4t": Fraction(2, 3),
     "1/8t": Fraction(1, 3),
     "1/16t": Fraction(1, 6),
+    "1/32t": Fraction(1, 12),
 }
 
 
@@ -127,7 +128,7 @@ def test_ticks_never_get_finer_than_a_midi_file_can_say():
 
 
 def test_unknown_choices_are_refused_and_steps_can_be_sent_to_workers():
-    for options in ({"grid": "1/5"}, {"mode": "groove"}):
+    for options in ({"grid": "1/5"}, {"grid": ["1/8", "1/5"]}, {"grid": []}, {"mode": "swing"}):
         with pytest.raises(ValueError, match="known"):
             PREPROCESS.build("quantize", **options)
     step = pickle.loads(pickle.dumps(PREPROCESS.build("quantize", grid="1/4")))
@@ -136,4 +137,4 @@ def test_unknown_choices_are_refused_and_steps_can_be_sent_to_workers():
 
 def test_options_of_a_profile_have_types_and_bounds():
     options = {option.name: option.default for option in PREPROCESS.options("quantize")}
-    assert options == {"grid": "1/16", "mode": "strict", "strength": 1.0}
+    assert options == {"grid": "1/16", "mode": "strict", "strength": 1.0, "tolerance": 0.04}

@@ -1,4 +1,6 @@
-"""Names of the General MIDI Level 1 instruments."""
+"""Names of the General MIDI Level 1 instruments and of their families."""
+
+from typing import Literal, get_args
 
 DRUMS = "Drums"
 _NAMES = """
@@ -20,8 +22,20 @@ _NAMES = """
     Bird Tweet, Telephone Ring, Helicopter, Applause, Gunshot
     """
 PROGRAM_NAMES = tuple(name.strip() for name in _NAMES.split(","))
+Family = Literal[
+    "piano", "chromatic_percussion", "organ", "guitar", "bass", "strings", "ensemble", "brass", "reed", "pipe",
+    "synth_lead", "synth_pad", "synth_effects", "ethnic", "percussive", "sound_effects", "drums",
+]  # fmt: skip
+FAMILIES: tuple[Family, ...] = get_args(Family)
+"""The families of General MIDI, each of eight programs in a row, and the kits, which have none."""
+FAMILY_SIZE = 8
 
 
 def instrument_name(program: int, *, is_drum: bool = False) -> str:
     """What to call a track that plays `program` (0–127)."""
     return DRUMS if is_drum else PROGRAM_NAMES[program]
+
+
+def family(program: int, *, is_drum: bool = False) -> Family:
+    """The family that a track of `program` (0–127) belongs to."""
+    return "drums" if is_drum else FAMILIES[program // FAMILY_SIZE]

@@ -28,9 +28,12 @@ class PreprocessStep:
 
     Args:
         counted: the same, with a count of the notes that could not be kept as they were.
+        selects: it chooses or divides pieces for a data set, and leaves the music itself alone; a single piece that
+            somebody chose goes without it.
     """
 
     counted: Callable[[Score], Preprocessed]
+    selects: bool = False
 
     def __call__(self, score: Score) -> Score:
         """The changed score."""

@@ -1,0 +1,84 @@
+"""Long pieces as several, divided at bar lines."""
+
+from functools import partial
+from itertools import pairwise
+from typing import Annotated, Literal, get_args
+
+import numpy as np
+from annotated_types import Ge
+from numpy.typing import NDArray
+
+from aurl.errors import UsageError
+from aurl.midi.clock import bar_ticks
+from aurl.midi.score import Score
+from aurl.preprocess.excerpt import excerpt
+from aurl.preprocess.phrases import bar_strengths
+from aurl.preprocess.registry import PREPROCESS, Preprocessed, PreprocessStep
+
+By = Literal["bars", "phrases"]
+PULL = 0.5
+"""What the strongest boundary is worth: a segment may be 70 % longer or shorter for it (0.7² ≈ PULL)."""
+_END_OF_TIME = np.iinfo(np.int64).max
+
+
+@PREPROCESS.register("segment")
+def segment(
+    *, by: By = "bars", bars: Annotated[int, Ge(1)] = 16, min_bars: Annotated[int, Ge(1)] = 4
+) -> PreprocessStep:
+    """Divide long pieces at bar lines into pieces of their own.
+
+    Each begins on a bar line with the tempo, meter, key and controls in force there. Every onset is in one of them; a
+    note that sounds over a cut ends there (`segment_cut`). Stretches without notes are left out.
+
+    Args:
+        by: "bars": every `bars` bars; "phrases": about as long, where the melody has its strongest boundaries.
+        bars: length of a segment; for "phrases" up to twice as many.
+        min_bars: a shorter rest at the end stays with the segment before it; for "phrases" no segment is shorter.
+    """
+    if by not in get_args(By):
+        raise ValueError(f"unknown choice {by!r}; known: {', '.join(get_args(By))}")
+    if min_bars > bars:
+        raise UsageError(f"segments of {bars} bars cannot be at least {min_bars} long", hint="lower min_bars")
+    return PreprocessStep(partial(_divided, by=by, bars=bars, min_bars=min_bars), selects=True)
+
+
+def _divided(score: Score, *, by: By, bars: int, min_bars: int) -> Preprocessed:
+    last = max([int(track.notes.onset[-1]) for track in score.tracks if len(track.notes)], default=0)
+    lines = bar_ticks(score, last)
+    if by == "bars":
+        cuts = _regular(len(lines), bars, min_bars)
+    else:
+        cuts = _at_phrases(bar_strengths(score, lines), bars, min_bars)
+    if len(cuts) == 1:
+        return Preprocessed(score)
+    pieces = [excerpt(score, start, stop) for start, stop in pairwise([*lines[cuts].tolist(), _END_OF_TIME])]
+    cut = sum(shortened for _, shortened in pieces)
+    first, *rest = (piece for piece, _ in pieces if piece.note_count)
+    return Preprocessed(first, {"segment_cut": cut} if cut else {}, tuple(rest))
+
+
+def _regular(count: int, bars: int, min_bars: int) -> list[int]:
+    """Bars with which segments begin; `count` bars are there."""
+    starts = list(range(0, count, bars))
+    return starts[:-1] if len(starts) > 1 and count - starts[-1] < min_bars else starts
+
+
+def _at_phrases(strength: NDArray[np.float64], bars: int, min_bars: int) -> list[int]:
+    """Bars with which segments begin, so that boundaries are strong and lengths near `bars` (dynamic programming)."""
+    count = len(strength)
+    reward = PULL * (strength - strength.mean())
+    lengths = np.arange(min_bars, 2 * bars + 1)
+    penalty = np.square(lengths / bars - 1)
+    cost = np.full(count + 1, np.inf)
+    cost[0] = 0.0
+    came_from = np.zeros(count + 1, np.int64)
+    for stop in range(min_bars, count + 1):
+        possible = stop - lengths[: stop - min_bars + 1]
+        total = cost[possible] + penalty[: len(possible)]
+        best = int(total.argmin())
+        came_from[stop] = possible[best]
+        cost[stop] = total[best] - (reward[stop] if stop < count else 0.0)
+    starts = [int(came_from[count])]
+    while starts[-1]:
+        starts.append(int(came_from[starts[-1]]))
+    return starts[::-1]
