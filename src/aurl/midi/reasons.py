@@ -26,6 +26,13 @@ class RejectReason(StrEnum):
     TICK_OVERFLOW = "tick_overflow"
     NO_NOTES = "no_notes"
     FILTERED = "filtered"
+    DAMAGED_ARCHIVE = "damaged_archive"
+    UNSUPPORTED_ARCHIVE = "unsupported_archive"
+    ARCHIVE_TOO_LARGE = "archive_too_large"
+    ARCHIVE_BOMB = "archive_bomb"
+    NESTED_ARCHIVE = "nested_archive"
+    ENCRYPTED = "encrypted"
+    NOT_A_FILE = "not_a_file"
     TIMEOUT = "timeout"
     MEMORY = "memory"
     CRASH = "crash"
@@ -50,6 +57,13 @@ _NEXT_STEPS = {
     RejectReason.TICK_OVERFLOW: "a pause in it would last for days; export it again",
     RejectReason.NO_NOTES: "there is nothing to learn from; leave it out",
     RejectReason.FILTERED: "loosen the filter in prepare.preprocess if the piece should be in",
+    RejectReason.DAMAGED_ARCHIVE: "fetch the archive again, or unpack what is left of it and give the folder",
+    RejectReason.UNSUPPORTED_ARCHIVE: "unpack the archive and give the folder",
+    RejectReason.ARCHIVE_TOO_LARGE: "unpack the archive and give the folder",
+    RejectReason.ARCHIVE_BOMB: "it was made to fill the disk; leave it out",
+    RejectReason.NESTED_ARCHIVE: "unpack the outer archive and give the folder",
+    RejectReason.ENCRYPTED: "unpack the archive with its password and give the folder",
+    RejectReason.NOT_A_FILE: "links, devices and pipes are not followed here; give the file itself",
     RejectReason.TIMEOUT: "raise prepare.timeout_seconds, or leave it out",
     RejectReason.MEMORY: "raise prepare.memory_mb, or leave it out",
     RejectReason.CRASH: "leave it out, and please report it with the file",

@@ -1,0 +1,8 @@
+"""Any place that holds music → a list of pieces to read, and the bytes of each."""
+
+from aurl.data.inputs.find import find
+from aurl.data.inputs.names import suffix_of
+from aurl.data.inputs.read import read_source
+from aurl.data.inputs.source import UNKNOWN, Found, Refused, Source, listing_digest
+
+__all__ = ["UNKNOWN", "Found", "Refused", "Source", "find", "listing_digest", "read_source", "suffix_of"]

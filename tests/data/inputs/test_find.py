@@ -1,0 +1,98 @@
+import os
+
+import pytest
+from tests.support.midi_files import tune, write_file
+
+from aurl.data import inputs
+from aurl.data.inputs import UNKNOWN, listing_digest
+from aurl.errors import NotFoundError
+
+
+@pytest.fixture
+def find(tmp_path_factory):
+    spool = tmp_path_factory.mktemp("spool")
+    return lambda paths: inputs.find(paths, spool=spool, max_bytes=10**6).sources
+
+
+@pytest.fixture
+def library(tmp_path):
+    for name in ("a.mid", "b.MIDI", "deep/er/c.kar", "deep/d.rmi", "e.smf", "notes.txt", "deep/f.mid.bak"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_file(path, tune(1))
+    return tmp_path
+
+
+def names(sources, folder):
+    return [os.path.relpath(source.path, folder) for source in sources]
+
+
+def test_folders_give_all_that_is_in_them_in_order(find, library):
+    assert names(find([library]), library) == ["a.mid", "b.MIDI", "deep/d.rmi", "deep/er/c.kar", "e.smf"]
+
+
+def test_files_that_are_named_are_taken_whatever_their_suffix(find, library):
+    assert names(find([library / "notes.txt", library / "a.mid"]), library) == ["a.mid", "notes.txt"]
+
+
+def test_globs_reach_over_folders(find, library):
+    assert names(find([f"{library}/**/*.kar", f"{library}/?.mid"]), library) == ["a.mid", "deep/er/c.kar"]
+
+
+def test_overlapping_arguments_give_each_file_once(find, library):
+    assert len(find([library, library / "deep", library / "a.mid", f"{library}/*.mid"])) == 5
+
+
+def test_a_file_whose_name_looks_like_a_glob(find, library):
+    write_file(library / "x[1].mid", tune(1))
+    assert names(find([library / "x[1].mid"]), library) == ["x[1].mid"]
+
+
+def test_sizes_and_times_are_the_files_own(find, library):
+    source = find([library / "a.mid"])[0]
+    assert source.size == len(tune(1))
+    assert source.mtime_ns == 1_600_000_000 * 10**9
+
+
+def test_links_to_folders_are_followed_once(find, library, tmp_path):
+    (library / "deep" / "loop").symlink_to(library, target_is_directory=True)
+    (library / "deep" / "other").symlink_to(library / "deep" / "er", target_is_directory=True)
+    found = names(find([library]), library)
+    assert "deep/other/c.kar" in found
+    assert not any("loop" in name for name in found)
+
+
+def test_a_broken_link_is_found_but_unknown(find, library):
+    (library / "gone.mid").symlink_to(library / "nowhere.mid")
+    source = next(source for source in find([library]) if source.path.endswith("gone.mid"))
+    assert (source.size, source.mtime_ns) == (UNKNOWN, UNKNOWN)
+
+
+def test_names_that_are_no_text(find, tmp_path):
+    path = tmp_path / os.fsdecode(b"\xff\xfe.mid")
+    path.write_bytes(tune(1))
+    source = find([tmp_path])[0]
+    assert os.fsencode(source.path) == bytes(path)
+    assert len(listing_digest([source])) == 64
+
+
+@pytest.mark.parametrize("missing", ["nothing.mid", "nowhere", "*.xyz"])
+def test_what_does_not_exist_is_an_error(find, library, missing):
+    with pytest.raises(NotFoundError, match="does not exist"):
+        find([library / "a.mid", library / missing])
+
+
+def test_folders_without_midi_are_an_error(find, tmp_path):
+    with pytest.raises(NotFoundError, match="no MIDI files"):
+        find([tmp_path])
+
+
+def test_the_digest_sees_every_change(find, library):
+    before = listing_digest(find([library]))
+    assert listing_digest(find([library])) == before
+    os.utime(library / "a.mid", (1_600_000_001, 1_600_000_001))
+    changed = listing_digest(find([library]))
+    (library / "a.mid").rename(library / "a2.mid")
+    moved = listing_digest(find([library]))
+    (library / "a2.mid").unlink()
+    assert len({before, changed, moved, listing_digest(find([library]))}) == 4
