@@ -52,6 +52,7 @@ class _Staff:
         name: as printed before the staff.
         group: equal for the staves of one player.
         bars: what is in each bar.
+        lengths: ticks of each bar.
         player: the instrument that was named last.
         marks: (bar, tick) of each dynamic, in order.
         levels: the dynamics themselves.
@@ -61,6 +62,7 @@ class _Staff:
     name: str
     group: str
     bars: list[list[_Placed]]
+    lengths: list[int]
     player: Any = None
     marks: list[tuple[int, int]] = field(default_factory=list)
     levels: list[Any] = field(default_factory=list)
@@ -82,9 +84,8 @@ def written(score: Any) -> Piece:
     """The bars of a music21 score, at sounding pitch; parts with fewer bars than others are silent in the rest."""
     score.toSoundingPitch(inPlace=True)
     parts = list(score.parts) or [score]
-    starts, lengths = _bar_lines(parts)
-    piece = Piece([WrittenBar(length) for length in lengths])
-    staves = [_staff(part, starts) for part in parts]
+    staves = [_staff(part) for part in parts]
+    piece = Piece([WrittenBar(length) for length in _lengths(staves)])
     _share_levels(staves)
     for staff in staves:
         for at, placed in enumerate(staff.bars):
@@ -102,20 +103,27 @@ def _ticks(quarters: Any) -> int:
     return ticks
 
 
-def _bar_lines(parts: list[Any]) -> tuple[list[int], list[int]]:
-    """(tick of each bar line, ticks until the next), from the part with the most bars; without bars all is one."""
-    measures = [list(part.getElementsByClass(stream.Measure)) for part in parts]
-    longest = max(range(len(parts)), key=lambda index: len(measures[index]))
-    found = measures[longest]
-    if not found:
-        return [0], [max(_ticks(part.highestTime) for part in parts)]
-    starts = [_ticks(parts[longest].elementOffset(measure)) for measure in found]
-    ends = [*starts[1:], starts[-1] + _ticks(found[-1].highestTime)]
-    return starts, [max(end - start, 0) for start, end in zip(starts, ends, strict=True)]
+def _lengths(staves: Sequence[_Staff]) -> list[int]:
+    """Ticks of each bar, in the longest part that plays in it; rests of whole bars are often too long or short."""
+    found = []
+    for at in range(max(len(staff.bars) for staff in staves)):
+        here = [staff for staff in staves if at < len(staff.bars)]
+        playing = [staff for staff in here if any(isinstance(one.element, note.NotRest) for one in staff.bars[at])]
+        found.append(max(staff.lengths[at] for staff in playing or here))
+    return found
 
 
-def _staff(part: Any, starts: list[int]) -> _Staff:
+def _bar_lines(part: Any) -> list[int]:
+    """Tick at which each bar of the part begins."""
+    found = [_ticks(part.elementOffset(measure)) for measure in part.getElementsByClass(stream.Measure)]
+    return found or [0]
+
+
+def _staff(part: Any) -> _Staff:
     """The elements of a part in each bar: by measure, and by time what stands in none."""
+    starts = _bar_lines(part)
+    ends = [*starts[1:], _ticks(part.highestTime)]
+    lengths = [end - start for start, end in zip(starts, ends, strict=True)]
     bars: list[list[_Placed]] = [[] for _ in starts]
     measures = iter(bars)
     for element in part.elements:
@@ -128,7 +136,9 @@ def _staff(part: Any, starts: list[int]) -> _Staff:
     for placed in bars:
         placed.sort(key=lambda one: (one.tick, isinstance(one.element, note.GeneralNote)))
     player, _, number = str(part.id).rpartition("-Staff")
-    return _Staff(str(getattr(part, "partName", None) or ""), player if number.isdigit() else str(id(part)), bars)
+    return _Staff(
+        str(getattr(part, "partName", None) or ""), player if number.isdigit() else str(id(part)), bars, lengths
+    )
 
 
 def _flat(element: Any, tick: int) -> Iterator[_Placed]:

@@ -16,6 +16,7 @@ from aurl.midi.skim import MAX_EVENTS, MAX_TICKS
 TICKS_PER_BEAT = 10_080
 """2⁵·3²·5·7: 128th notes, triplets, quintuplets and septuplets begin on whole ticks."""
 _PITCHES = 128
+_TIED, _TYING = ("stop", "continue"), ("start", "continue")
 GRACE_TICKS = TICKS_PER_BEAT // 8
 """How long a grace note lasts at most."""
 
@@ -156,19 +157,17 @@ def _notes(part: list[tuple[int, WrittenNote, int]], repairs: Counter[str]) -> N
     for onset, group in groupby(part, key=lambda row: row[0]):
         found = list(group)
         table += _graces(onset, [(turn, note) for _, note, turn in found if note.grace], repairs)
-        for _, note, _ in found:
-            if note.grace:
-                continue
-            end = onset + note.duration
-            tied = held.pop((note.pitch, onset), []) if note.tie in ("stop", "continue") else []
-            if tied:
-                for row in tied:
-                    table[row][1] = end - table[row][0]
-            else:
-                tied = [len(table)]
+        # In many files a tie has only a beginning; those with an end find theirs first.
+        heads = sorted((note for _, note, _ in found if not note.grace), key=lambda note: note.tie not in _TIED)
+        for note in heads:
+            rows = held.pop((note.pitch, onset), [])
+            for row in rows:
+                table[row][1] += note.duration
+            if not rows:
+                rows = [len(table)]
                 table.append([onset, note.duration, note.pitch, note.velocity])
-            if note.tie in ("start", "continue"):
-                held.setdefault((note.pitch, end), []).extend(tied)
+            if note.tie in _TYING:
+                held.setdefault((note.pitch, onset + note.duration), []).extend(rows)
     heard = [row for row in table if 0 <= row[2] < _PITCHES]
     repairs.update({"inaudible_notes": len(table) - len(heard)} if len(heard) < len(table) else {})
     return Notes(*np.array(heard, np.int64).reshape(-1, 4).T).ordered()
