@@ -156,9 +156,10 @@ def main() -> None:
     if options.case:
         print(json.dumps(run_case(options.case, options.folder.read_text(encoding="utf-8").splitlines())))
         return
-    from aurl.data.corpus import find
+    from aurl.data.inputs import default_spool, find
+    from aurl.midi.prescan import MAX_BYTES
 
-    files = [source.path for source in find([options.folder])]
+    files = [source.path for source in find([options.folder], spool=default_spool(), max_bytes=MAX_BYTES).sources]
     if options.files:
         files = files[:: max(len(files) // options.files, 1)][: options.files]
     with tempfile.TemporaryDirectory() as folder:

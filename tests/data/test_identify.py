@@ -1,11 +1,12 @@
 import hashlib
 import threading
+from pathlib import Path
 
 import pytest
 from tests.support.midi_files import tune, write_file, write_tunes
 
-from aurl.data.corpus import UNKNOWN, Source, find
 from aurl.data.identify import identify
+from aurl.data.inputs import UNKNOWN, Source, find
 from aurl.progress import Interrupts, silent
 
 LATER = 2_000_000_000 * 10**9
@@ -17,13 +18,17 @@ def library(tmp_path):
     return tmp_path
 
 
+def listed(paths):
+    return find(paths, spool=Path("unused"), max_bytes=10**6).sources
+
+
 def look(sources, known=None, **options):
     given = {"listed_ns": LATER, "max_bytes": 10**6, "report": silent, "interrupts": Interrupts(), **options}
     return identify(sources, known or {}, **given)
 
 
 def test_every_content_is_the_hash_of_the_file(library):
-    sources = find([library])
+    sources = listed([library])
     found = look(sources)
     assert [source for source, _ in found.files] == sources
     for source, digest in found.files[::50]:
@@ -34,7 +39,7 @@ def test_every_content_is_the_hash_of_the_file(library):
 
 
 def test_known_files_are_not_opened(library):
-    sources = find([library])
+    sources = listed([library])
     known = {source.path: (source.size, source.mtime_ns, b"as before") for source in sources[1:]}
     for path in library.rglob("*.mid"):
         path.unlink()
@@ -45,7 +50,7 @@ def test_known_files_are_not_opened(library):
 
 
 def test_another_size_or_time_is_another_file(library):
-    sources = find([library])[:2]
+    sources = listed([library])[:2]
     known = {
         sources[0].path: (sources[0].size + 1, sources[0].mtime_ns, b""),
         sources[1].path: (sources[1].size, sources[1].mtime_ns + 1, b""),
@@ -54,7 +59,7 @@ def test_another_size_or_time_is_another_file(library):
 
 
 def test_a_time_that_proves_nothing_is_not_remembered(library):
-    source = find([library])[0]
+    source = listed([library])[0]
     found = look([source], listed_ns=source.mtime_ns + 10**9)
     assert found.files[0][0].mtime_ns == UNKNOWN
     assert not found.settled
@@ -64,7 +69,7 @@ def test_a_time_that_proves_nothing_is_not_remembered(library):
 
 def test_large_files_are_refused_unread(tmp_path):
     write_file(tmp_path / "a.mid", tune(1))
-    sources = [Source(str(tmp_path / "a.mid"), 10**9, 1), *find([tmp_path])]
+    sources = [Source(str(tmp_path / "a.mid"), 10**9, 1), *listed([tmp_path])]
     found = look(sources)
     assert [record.reason for record in found.refused] == ["too_large"]
     assert len(found.files) == 1
@@ -73,11 +78,11 @@ def test_large_files_are_refused_unread(tmp_path):
 def test_stop_is_seen_between_chunks(library):
     interrupts = Interrupts()
     interrupts.stop = 2
-    assert not look(find([library]), interrupts=interrupts).complete
+    assert not look(listed([library]), interrupts=interrupts).complete
 
 
 def test_progress_ends_at_the_number_of_files_read(library):
     seen = []
-    look(find([library]), report=seen.append)
+    look(listed([library]), report=seen.append)
     assert (seen[-1].task, seen[-1].done, seen[-1].total) == ("read", 700, 700)
     assert threading.active_count() < 50

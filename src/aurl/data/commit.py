@@ -16,11 +16,11 @@ import aurl
 from aurl.data import audit
 from aurl.data.assign import Content, Rules, assign
 from aurl.data.assignments import Assignment, clear_assignments, write_assignments
-from aurl.data.corpus import Source, listing_digest
 from aurl.data.encode import Recipe
 from aurl.data.fingerprint import FINGERPRINT_SIZE
 from aurl.data.identify import Identified
 from aurl.data.index import Index
+from aurl.data.inputs import Source, listing_digest
 from aurl.data.manifest import SHARDS, Manifest, ShardEntry, shard_path, write_manifest
 from aurl.data.records import Record
 from aurl.data.shards import SUFFIX, Shard

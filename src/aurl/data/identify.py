@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from aurl.data.corpus import UNKNOWN, Source
+from aurl.data.inputs import UNKNOWN, Source
 from aurl.data.records import Record
 from aurl.midi.reasons import RejectReason
 from aurl.progress import Interrupts, Progress, Report

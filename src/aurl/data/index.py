@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aurl.data.assignments import Assignment, read_assignments
-from aurl.data.corpus import Source
+from aurl.data.inputs import Source
 from aurl.data.manifest import Manifest, ShardEntry, is_whole, shard_path
 from aurl.data.records import Record
 from aurl.data.shards import Shard

@@ -18,9 +18,9 @@ from aurl.data import audit
 from aurl.data.assign import Rules
 from aurl.data.assignments import history
 from aurl.data.cache import TokenCache
-from aurl.data.corpus import Source, find, listing_digest
 from aurl.data.encode import Recipe
 from aurl.data.index import Index
+from aurl.data.inputs import Source, default_spool, find, listing_digest
 from aurl.data.labels import Labels
 from aurl.data.manifest import Manifest, is_whole, read_manifest
 from aurl.data.result import PrepareResult, from_audit
@@ -75,7 +75,7 @@ def prepare(
     folder = folder.absolute()  # workers may have another working folder
     started, listed_ns = time.monotonic(), time.time_ns()
     recipe = recipe_of(profile)
-    sources = find(paths)
+    sources = find(paths, spool=default_spool(), max_bytes=recipe.max_bytes).sources
     old = _of_recipe(_manifest(folder), recipe)
     if old and (known := _audit_if_unchanged(folder, old, profile, sources)):
         facts = {"reused": known["prepared"], "unchanged": True, "dry_run": dry_run}

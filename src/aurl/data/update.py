@@ -12,11 +12,11 @@ from aurl.data.assignments import Assignment
 from aurl.data.borrow import borrow, keep
 from aurl.data.cache import TokenCache
 from aurl.data.commit import Commit
-from aurl.data.corpus import Source
 from aurl.data.encode import Recipe, Wanted, encode_shard
 from aurl.data.engine import Engine
 from aurl.data.identify import Identified, identify
 from aurl.data.index import Index
+from aurl.data.inputs import Source
 from aurl.data.manifest import SHARDS, Manifest, shard_path
 from aurl.data.plan import Plan, make_plan, still_good
 from aurl.data.records import Record

@@ -4,5 +4,16 @@ from aurl.data.inputs.find import find
 from aurl.data.inputs.names import suffix_of
 from aurl.data.inputs.read import read_source
 from aurl.data.inputs.source import UNKNOWN, Found, Refused, Source, listing_digest
+from aurl.data.inputs.spool import default_spool
 
-__all__ = ["UNKNOWN", "Found", "Refused", "Source", "find", "listing_digest", "read_source", "suffix_of"]
+__all__ = [
+    "UNKNOWN",
+    "Found",
+    "Refused",
+    "Source",
+    "default_spool",
+    "find",
+    "listing_digest",
+    "read_source",
+    "suffix_of",
+]

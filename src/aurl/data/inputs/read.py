@@ -8,7 +8,7 @@ from aurl.data.inputs.archives import forget_archives, open_archive
 from aurl.data.inputs.books import Book
 from aurl.data.inputs.names import BOOKS, GZIP, MARK, is_remote, name_of, parts
 from aurl.data.inputs.remote import fetch
-from aurl.data.inputs.spool import Spool, default_folder
+from aurl.data.inputs.spool import Spool, default_spool
 from aurl.data.inputs.streams import gunzip
 from aurl.midi.reasons import Rejected
 
@@ -33,7 +33,7 @@ def read_source(path: str, limit: int, *, spool: Path | None = None) -> bytes:
     if MARK not in path and "://" not in path and path[-3:].lower() != GZIP:
         return _read_file(path, limit)
     try:
-        return read_from(path, limit, _spool(spool or default_folder()))
+        return read_from(path, limit, _spool(spool or default_spool()))
     except Rejected as error:
         raise Rejected(error.reason, error.fault, name=path) from error
 

@@ -31,7 +31,7 @@ _LOCK = ".lock"
 logger = logging.getLogger(__name__)
 
 
-def default_folder() -> Path:
+def default_spool() -> Path:
     """Where copies are kept when nobody says otherwise."""
     return cache_folder() / "inputs"
 
