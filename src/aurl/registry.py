@@ -17,10 +17,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 HOMES = {
     "attention": ("aurl.model.attention", "ATTENTION"),
+    "augment": ("aurl.augment", "AUGMENT"),
+    "curriculum": ("aurl.data.curriculum", "CURRICULUM"),
     "optimizer": ("aurl.training.optim", "OPTIMIZERS"),
     "preprocess": ("aurl.preprocess", "PREPROCESS"),
     "schedule": ("aurl.training.schedules", "SCHEDULES"),
     "split": ("aurl.data.splits", "SPLITS"),
+    "truncation": ("aurl.data.truncation", "TRUNCATION"),
 }
 """Registry name → (module, attribute)."""
 

@@ -8,16 +8,17 @@ import pytest
 from tests.support.datasets import make_profile
 from tests.support.midi_files import write_tunes
 
-from aurl.data.dataset import OPEN_SHARDS, TokenDataset, elapsed_steps, open_dataset
+from aurl.data.dataset import TokenDataset, open_dataset
 from aurl.data.fingerprint import FINGERPRINT_SIZE
 from aurl.data.manifest import Manifest, ShardEntry, shard_path, write_manifest
+from aurl.data.pieces import OPEN_SHARDS
 from aurl.data.prepare import prepare
 from aurl.data.records import Record
 from aurl.data.shards import Piece, write_shard
 from aurl.data.windows import Window
 from aurl.errors import DamagedError, NotFoundError, UsageError
 from aurl.tokens.codec import Codec
-from aurl.tokens.vocabulary import SEP, TIME_SHIFT
+from aurl.tokens.vocabulary import SEP
 
 SEQ_LEN = 48
 
@@ -50,7 +51,7 @@ def test_splits_are_disjoint_and_complete(folder):
 def test_windows_are_what_a_loop_over_whole_pieces_gives(dataset):
     pieces = [np.array(dataset.piece(number)) for number in range(len(dataset.pieces))]
     for index in range(len(dataset)):
-        piece, first, stop = dataset.windows.at(index)
+        piece, first, stop, _ = dataset.windows.at(index)
         ids, item = pieces[piece], dataset[index]
         if first == 1:
             assert item.ids.tolist() == ids[:stop].tolist()
@@ -79,15 +80,6 @@ def test_more_context_comes_before_the_same_targets(folder):
     item, ids = dataset[window], dataset.piece(window.piece)
     assert item.ids[item.context - 5 : item.context].tolist() == ids[window.first - 5 : window.first].tolist()
     assert item.start_step == steps_before(ids, window.first - 5)
-
-
-def test_elapsed_steps_add_up():
-    ids = np.array([0, TIME_SHIFT.start, 60, TIME_SHIFT.stop - 1, TIME_SHIFT.stop, 774], np.uint16)
-    assert elapsed_steps(ids) == 1 + 512
-
-
-def test_long_pauses_do_not_overflow():
-    assert elapsed_steps(np.full(1_000_000, TIME_SHIFT.stop - 1, np.uint16)) == 512_000_000
 
 
 def test_it_travels_to_other_processes(dataset):

@@ -63,6 +63,24 @@ def test_accumulation_workers_and_plain_weights(dataset, tmp_path):
     assert_same(tmp_path / "whole", tmp_path / "parts")
 
 
+ELABORATE = {
+    "data__batch_tokens": 200,
+    "data__truncation": {"kind": "adaptive"},
+    "data__curriculum": {"kind": "complexity", "epochs": 1.5},
+    "data__augment": [{"kind": "transpose"}, {"kind": "velocity", "ramp_epochs": 2}],
+    "data__hybrid": True,
+}
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_whatever_batches_are_made_of(dataset, tmp_path, workers):
+    """Boundaries, order, sizes and augmentations are drawn; stops lie in three epochs."""
+    profile = small_profile(max_steps=45, data__workers=workers, **ELABORATE)
+    assert fit(profile, dataset, tmp_path / "whole", threads=THREADS).metrics["epoch"] >= 1
+    fit_in_sittings(profile, dataset, tmp_path / "parts", [4, 17, 33])
+    assert_same(tmp_path / "whole", tmp_path / "parts")
+
+
 def test_what_was_trained_after_the_newest_checkpoint_is_trained_again(dataset, tmp_path):
     """As after SIGKILL: records without a checkpoint, a torn line, half a checkpoint."""
     profile = small_profile(max_steps=30)

@@ -57,7 +57,7 @@ def test_validation_is_the_likelihood_of_every_target_of_the_split_once(dataset,
     windows = TokenDataset(dataset, "valid", seq_len=48)
     nats = tokens = notes = 0.0
     for index in range(len(windows)):
-        batch = collate([windows[index]])
+        batch = collate(windows.__getitems__([index]))
         targets = targets_of(batch["ids"], batch["context"])[0]
         with torch.no_grad():
             logits = model(batch["ids"][:, :-1], start_steps=batch["start_steps"])[0]

@@ -1,35 +1,44 @@
 """Windows → batches of tensors, in an order that only seed, epoch and number decide."""
 
-from collections.abc import Iterator, Sequence
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from threading import Thread
 from typing import Any, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from aurl.data.dataset import Item, TokenDataset
+from aurl.data.buckets import Steps, by_count, by_tokens
+from aurl.data.curriculum import Curriculum
+from aurl.data.dataset import Rows, TokenDataset
+from aurl.data.engine import START_METHOD
 from aurl.data.windows import Window, Windows
-from aurl.tokens.vocabulary import PAD
 
-MIN_IDS = 2
-"""One input and one target: models take no empty sequences."""
 NOTHING = Window(0, 1, 1)
 """A window without targets."""
+PARENT_GONE = 1
+"""Exit code of a loader process that has nobody left to load for."""
 
 
 class WindowSampler(Sampler[list[Window]]):
     """The windows of each batch of an epoch, for one of several processes.
 
-    Shuffled: boundaries and order are drawn anew in each epoch. Windows that would not fill a last batch in all
-    processes are left for other epochs; if there is less than one batch, windows are repeated to fill it.
-    Not shuffled: the windows that cover every target once, in order. Every process gets as many batches of the same
-    size, the last filled up with windows that have nothing to predict, so that sums over all processes are exact.
+    Every window of the epoch is in one batch of one process. All processes have as many batches, and as many windows
+    in each: where windows are too few, some have nothing to predict, so that sums over all processes are exact.
+
+    Shuffled: boundaries and order are drawn anew in each epoch, and what an epoch consists of is a function of `seed`
+    and its number alone. Not shuffled: the data set's own windows, always in the same order.
 
     Args:
         dataset: where the windows are from.
         batch_size: windows in a batch of one process.
+        batch_tokens: ids that a model reads of a batch of one process, padding and all: batches hold as many windows of
+            like length as this allows. None for batches of `batch_size`.
+        curriculum: which windows an epoch is made of, and in which order.
         seed: of the run.
         epoch: first epoch.
         rank: number of this process.
@@ -43,6 +52,8 @@ class WindowSampler(Sampler[list[Window]]):
         dataset: TokenDataset,
         *,
         batch_size: int,
+        batch_tokens: int | None = None,
+        curriculum: Curriculum | None = None,
         seed: int = 0,
         epoch: int = 0,
         rank: int = 0,
@@ -51,81 +62,112 @@ class WindowSampler(Sampler[list[Window]]):
         shuffle: bool = True,
     ) -> None:
         self._dataset = dataset
-        self._batch_size = batch_size
+        self._batch_size, self._batch_tokens = batch_size, batch_tokens
+        self._curriculum = curriculum
         self._seed = seed
-        self._rank = rank
-        self._world = world
+        self._rank, self._world = rank, world
         self._shuffle = shuffle
-        self.epoch = epoch
-        self.start_batch = start_batch
+        self._planned: tuple[int, Windows, Steps] | None = None
+        self.set_epoch(epoch, start_batch=start_batch)
 
     def set_epoch(self, epoch: int, *, start_batch: int = 0) -> None:
         """Let the next iteration give the batches of `epoch` from `start_batch` on."""
         self.epoch = epoch
         self.start_batch = start_batch
 
-    @property
-    def batches_per_epoch(self) -> int:
-        """Batches of a whole epoch in each process."""
-        step = self._batch_size * self._world
-        count = self._dataset.tiling.drawn if self._shuffle else len(self._dataset)
-        full, rest = divmod(count, step)
-        return full + bool(rest and (not self._shuffle or not full))
-
     def __len__(self) -> int:
         """Batches left in the epoch."""
-        return max(self.batches_per_epoch - self.start_batch, 0)
+        _, steps = self._plan()
+        return max(len(steps) - self.start_batch, 0)
 
     def __iter__(self) -> Iterator[list[Window]]:
-        if self._shuffle:
-            rng = np.random.default_rng((self._seed, self.epoch))
-            windows = self._dataset.tiling.draw(rng)
+        epoch, (windows, steps) = self.epoch, self._plan()
+        for step in range(self.start_batch, len(steps)):
+            places, count = steps.share(step, self._rank, self._world)
+            if self._shuffle:
+                own = list(windows.drawn(places, self._seed, epoch))
+            else:
+                own = [windows.at(place) for place in places.tolist()]
+            yield own + [NOTHING] * (count - len(own))
+
+    def _plan(self) -> tuple[Windows, Steps]:
+        """All windows of the epoch, and which of them make each step."""
+        key = self.epoch if self._shuffle else 0
+        if self._planned is None or self._planned[0] != key:
+            self._planned = (key, *self._make_plan())
+        return self._planned[1:]
+
+    def _make_plan(self) -> tuple[Windows, Steps]:
+        rng = np.random.default_rng((self._seed, self.epoch)) if self._shuffle else None
+        windows = self._dataset.windows if rng is None else self._dataset.draw(rng)
+        if rng is None:
+            order = np.arange(len(windows))
+        elif self._curriculum is None:
             order = rng.permutation(len(windows))
         else:
-            windows = self._dataset.windows
-            order = np.arange(len(windows))
-        for batch in range(self.start_batch, self.batches_per_epoch):
-            begin = (batch * self._world + self._rank) * self._batch_size
-            yield [self._window(windows, order, place) for place in range(begin, begin + self._batch_size)]
-
-    def _window(self, windows: Windows, order: NDArray[np.int64], place: int) -> Window:
-        if place < len(order) or self._shuffle:
-            return windows.at(int(order[place % len(order)]))
-        return NOTHING
+            order = self._curriculum.order(windows.piece, self.epoch, rng)
+        if self._batch_tokens is None:
+            return windows, by_count(order, count=self._batch_size * self._world)
+        lengths = self._dataset.tiling.inputs(windows)
+        return windows, by_tokens(order, lengths, tokens=self._batch_tokens, world=self._world, rng=rng)
 
 
-def collate(items: Sequence[Item]) -> dict[str, Tensor]:
-    """Stack examples.
-
-    Returns:
-        ids: (B, T + 1) int64, padded with PAD behind the end, T ≥ 1.
-        start_steps: (B,) int64, time before the first id of the body, in steps.
-        context: (B,) int64, leading ids that are not to be predicted.
-    """
-    longest = max(MIN_IDS, *(len(item.ids) for item in items))
-    ids = np.full((len(items), longest), PAD, np.int64)
-    for row, item in zip(ids, items, strict=True):
-        row[: len(item.ids)] = item.ids
-    return {
-        "ids": torch.from_numpy(ids),
-        "start_steps": torch.tensor([item.start_step for item in items], dtype=torch.int64),
-        "context": torch.tensor([item.context for item in items], dtype=torch.int64),
-    }
+def collate(rows: Rows) -> dict[str, Tensor]:
+    """A batch as tensors: `ids`, `start_steps`, `context`, and those of the hybrid view where there is one."""
+    columns: dict[str, Any] = {"ids": rows.ids, "start_steps": rows.start_steps, "context": rows.context}
+    if rows.hybrid is not None:
+        columns |= rows.hybrid._asdict()
+    return {name: torch.from_numpy(column) for name, column in columns.items()}
 
 
 def loader(
-    dataset: TokenDataset, sampler: WindowSampler, *, workers: int = 0, pin_memory: bool = False
+    dataset: TokenDataset,
+    sampler: WindowSampler,
+    *,
+    workers: int = 0,
+    prefetch: int = 2,
+    pin_memory: bool = False,
 ) -> DataLoader[dict[str, Tensor]]:
     """Batches of `dataset` as `sampler` orders them, the same with any number of workers.
 
     Workers live as long as the loader; `sampler.set_epoch` works between two iterations.
+
+    Args:
+        dataset: what is read.
+        sampler: what of it, in which order.
+        workers: processes that read; 0 reads in this one.
+        prefetch: batches that each worker has ready.
+        pin_memory: for a GPU.
     """
+    context = multiprocessing.get_context(START_METHOD)
+    if START_METHOD == "forkserver":
+        context.set_forkserver_preload([__name__])
     return DataLoader(
         cast("Dataset[Any]", dataset),
         batch_sampler=sampler,
-        collate_fn=collate,
+        collate_fn=cast("Any", collate),  # torch expects a list; `__getitems__` gives rows
         num_workers=workers,
         persistent_workers=workers > 0,
+        prefetch_factor=prefetch if workers else None,
+        # What torch would take on Linux copies a process whose other threads may hold locks.
+        multiprocessing_context=context if workers else None,
+        worker_init_fn=_begin,
         pin_memory=pin_memory,
         generator=torch.Generator(),  # or each iteration would draw from the generator that dropout uses
     )
+
+
+def _begin(worker: int) -> None:
+    """In a loader process: leave Ctrl-C to the process that trains, and end when it is gone, whatever ended it.
+
+    Torch's own watch looks at the process that forked this one, which is not the one that trains.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(PARENT_GONE)

@@ -1,26 +1,34 @@
-"""A prepared data set as music models read it: pieces and windows of ids, straight from the mapped shards."""
+"""A prepared data set as music models read it: windows of ids, straight from the mapped shards."""
 
-from collections import OrderedDict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from aurl.data.index import Index, Pieces
-from aurl.data.manifest import Manifest, read_manifest, shard_path
+from aurl.augment.passage import Passage
+from aurl.data.hybrid import HybridView, hybrid_view
+from aurl.data.index import Index
+from aurl.data.landmarks import Landmarks
+from aurl.data.manifest import Manifest, read_manifest
+from aurl.data.pieces import PieceReader
 from aurl.data.records import Record
-from aurl.data.shards import Ids, Shard
+from aurl.data.shards import Ids
 from aurl.data.splits import SPLIT_NAMES
+from aurl.data.truncation import SLIDING, Truncation, settle
 from aurl.data.windows import Tiling, Window, Windows
 from aurl.errors import UsageError
 from aurl.tokens.codec import Codec
-from aurl.tokens.vocabulary import TIME_SHIFT
+from aurl.tokens.positions import bar_length
+from aurl.tokens.vocabulary import PAD
 
-OPEN_SHARDS = 16
-"""Shards that stay mapped. Mapped pages count as memory of the process; a shard that is let go of gives them back."""
+MIN_IDS = 2
+"""One input and one target: models take no empty sequences."""
+Augment = Callable[[Passage, np.random.Generator, int], Passage]
+"""(a window, its chance, the epoch) → what is learned from instead."""
 
 
 class SplitSize(NamedTuple):
@@ -75,95 +83,86 @@ def open_dataset(folder: Path) -> DatasetInfo:
     return DatasetInfo(folder, manifest, Codec.from_signature(manifest.codec), sizes)
 
 
-class PieceReader:
-    """Pieces of one split, by number.
-
-    What it holds in memory are a few numbers for each piece; ids stay on disk.
+class Rows(NamedTuple):
+    """Examples stacked, as numpy arrays.
 
     Args:
-        folder: of the data set.
-        split: "train", "valid" or "test".
-
-    Raises:
-        NotFoundError, DamagedError: as `open_dataset`; reading a piece raises DamagedError if its shard is damaged.
+        ids: (B, T + 1) int64, padded with PAD behind the end, T ≥ 1.
+        start_steps: (B,) int64, time before the first id of the body, in steps.
+        context: (B,) int64, leading ids that are not to be predicted.
+        hybrid: what else a model may see of them, None where it is not asked for.
     """
 
-    def __init__(self, folder: Path, split: str) -> None:
-        if split not in SPLIT_NAMES:
-            raise UsageError(f"there is no split {split!r}", hint=f"known: {', '.join(SPLIT_NAMES)}")
-        self.folder = folder
-        self.split = split
-        with Index.load(folder, read_manifest(folder)) as index:
-            self.columns: Pieces = index.pieces(split)
-        self._open: OrderedDict[str, Shard] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self.columns.row)
-
-    def piece(self, number: int) -> Ids:
-        """Ids of a piece, BOS to EOS: a read-only view of the file."""
-        return self._shard(number).piece(int(self.columns.row[number]))
-
-    def record(self, number: int) -> Record:
-        """What is known about a piece."""
-        return self._shard(number).record(int(self.columns.row[number]))
-
-    def _shard(self, number: int) -> Shard:
-        name = self.columns.shards[self.columns.shard[number]]
-        shard = self._open.pop(name, None) or Shard(shard_path(self.folder, name))
-        self._open[name] = shard
-        if len(self._open) > OPEN_SHARDS:
-            self._open.popitem(last=False)
-        return shard
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Maps do not travel to other processes; they are opened there again."""
-        return self.__dict__ | {"_open": OrderedDict()}
+    ids: NDArray[np.int64]
+    start_steps: NDArray[np.int64]
+    context: NDArray[np.int64]
+    hybrid: HybridView | None = None
 
 
-class Item(NamedTuple):
-    """One training example.
+class _Place(NamedTuple):
+    """Where the ids of an example are: `header` leading ids of the piece, then those from `begin` to `stop`."""
 
-    Args:
-        ids: at most seq_len + 1; of a window inside a piece, the piece's header comes first.
-        start_step: time before the first id of the body, in steps.
-        context: leading ids that are not to be predicted (BOS alone at the start of a piece).
-    """
-
+    piece: int
     ids: Ids
-    start_step: int
+    header: int
+    begin: int
+    stop: int
     context: int
+
+    @property
+    def length(self) -> int:
+        """Ids of the example."""
+        return self.header + self.stop - self.begin
 
 
 class TokenDataset:
     """Windows of one split.
 
-    An integer index is one of the windows that cover every target once, in order, always the same; a `Window` is read
-    as it is, so that a sampler can draw others in each epoch without telling the loader's processes.
+    An integer index is one of the windows that are always the same, in order; a `Window` is read as it is, so that a
+    sampler can draw others in each epoch without telling the loader's processes.
 
     Args:
         folder: of the data set.
         split: "train", "valid" or "test".
         seq_len: targets in one window at most.
         context: ids before the first target of a window inside a piece; more than 1 overlaps windows.
+        truncation: how pieces are cut into windows.
+        augment: what is done to windows that were drawn; they are cut to `seq_len` afterwards.
+        hybrid: make the hybrid view of every batch.
 
     Raises:
         UsageError: the split does not exist, or a header leaves no room in `seq_len`.
     """
 
-    def __init__(self, folder: Path, split: str, *, seq_len: int, context: int = 1) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        split: str,
+        *,
+        seq_len: int,
+        context: int = 1,
+        truncation: Truncation = SLIDING,
+        augment: Augment | None = None,
+        hybrid: bool = False,
+    ) -> None:
         self.pieces = PieceReader(folder, split)
         self.seq_len = seq_len
-        columns = self.pieces.columns
+        self._truncation, self._augment, self._hybrid = truncation, augment, hybrid
+        columns, margin = self.pieces.columns, truncation.margin
         try:
-            self.tiling = Tiling(columns.tokens, columns.header, seq_len=seq_len, context=context)
+            self.tiling = Tiling(columns.tokens, columns.header, seq_len=seq_len, context=context, margin=margin)
         except ValueError as error:
             raise UsageError(str(error), hint="choose a larger data.seq_len") from error
+        self._landmarks = Landmarks(columns.tokens, columns.header)
 
     @cached_property
     def windows(self) -> Windows:
         """The windows that integer indices stand for."""
-        return self.tiling.tile()
+        return self._truncation.tile(self.tiling)
+
+    def draw(self, rng: np.random.Generator) -> Windows:
+        """Windows of one epoch."""
+        return self._truncation.draw(self.tiling, rng)
 
     def __len__(self) -> int:
         return len(self.windows)
@@ -172,18 +171,74 @@ class TokenDataset:
         """Ids of a whole piece."""
         return self.pieces.piece(number)
 
-    def __getitem__(self, index: int | Window) -> Item:
-        window = index if isinstance(index, Window) else self.windows.at(index)
-        ids = self.pieces.piece(window.piece)
-        if window.first == 1:
-            return Item(ids[: window.stop], 0, 1)
-        header = int(self.pieces.columns.header[window.piece])
-        begin = window.first - self.tiling.context
-        parts = np.concatenate([ids[:header], ids[begin : window.stop]])
-        return Item(parts, elapsed_steps(ids[header:begin]), header + self.tiling.context)
+    def __getitem__(self, index: int | Window) -> Passage:
+        window = self._window(index)
+        piece, ids, header, begin, stop, context = self._place(window)
+        if begin <= header:
+            passage = Passage(ids[:stop], header, context)
+        else:
+            parts = np.concatenate([ids[:header], ids[begin:stop]])
+            passage = Passage(parts, header, context, *self._landmarks.running(piece, ids, begin))
+        if self._augment is None or window.draw is None:
+            return passage
+        changed = self._augment(passage, window.draw.rng(), window.draw.epoch)
+        return replace(changed, ids=changed.ids[: self.seq_len + 1])
+
+    def __getitems__(self, windows: Sequence[int | Window]) -> Rows:
+        """Several examples as one batch, which is what a torch loader asks for where it can."""
+        if self._augment is None and not self._hybrid:
+            return self._gather([self._place(self._window(window)) for window in windows])
+        passages = [self[window] for window in windows]
+        rows = stack(passages)
+        if not self._hybrid:
+            return rows
+        return rows._replace(hybrid=hybrid_view(passages, rows.ids, time_base=self.pieces.codec.time_base))
+
+    def _gather(self, places: Sequence[_Place]) -> Rows:
+        """Ids straight from the files into one array."""
+        ids = _blank(len(places), max(place.length for place in places))
+        start_steps, contexts = np.zeros(len(places), np.int64), np.empty(len(places), np.int64)
+        for row, (piece, source, header, begin, stop, context) in enumerate(places):
+            ids[row, :header] = source[:header]
+            ids[row, header : header + stop - begin] = source[begin:stop]
+            contexts[row] = context
+            if begin > header:
+                start_steps[row] = self._landmarks.step(piece, source, begin)
+        return Rows(ids, start_steps, contexts)
+
+    def _window(self, index: int | Window) -> Window:
+        return index if isinstance(index, Window) else self.windows.at(index)
+
+    def _place(self, window: Window) -> _Place:
+        piece, first, stop, _ = window
+        ids, header = self.pieces.piece(piece), self.pieces.header(piece)
+        if self._truncation.margin and (margin := int(self.tiling.margin[piece])):
+            first, stop = (self._settled(piece, ids, boundary, margin) for boundary in (first, stop))
+        if first == 1:
+            header = min(header, stop)
+            return _Place(piece, ids, header, header, stop, 1)
+        context = self.tiling.context
+        return _Place(piece, ids, header, first - context, stop, header + context)
+
+    def _settled(self, piece: int, ids: Ids, boundary: int, margin: int) -> int:
+        """Where music begins near a boundary between two windows; the ends of the piece stay where they are."""
+        header, low = self.pieces.header(piece), boundary - margin - 1
+        if low < header or boundary >= len(ids):
+            return boundary
+        bar_steps = int(bar_length(ids[:header])) if self.pieces.codec.time_base == "beats" else None
+        start = self._landmarks.step(piece, ids, low)
+        around = ids[low : boundary + margin + 1]
+        return low + settle(around, start_step=start, boundary=boundary - low, bar_steps=bar_steps)
 
 
-def elapsed_steps(ids: Ids) -> int:
-    """Steps that the TIME_SHIFTs among `ids` add up to."""
-    shifts = ids[(ids >= TIME_SHIFT.start) & (ids < TIME_SHIFT.stop)]
-    return int(shifts.sum(dtype=np.int64)) - len(shifts) * (TIME_SHIFT.start - 1)
+def stack(passages: Sequence[Passage]) -> Rows:
+    """Examples of different lengths as one batch."""
+    ids = _blank(len(passages), max(len(passage.ids) for passage in passages))
+    for row, passage in zip(ids, passages, strict=True):
+        row[: len(passage.ids)] = passage.ids
+    start_steps, context = zip(*((passage.start_step, passage.context) for passage in passages), strict=True)
+    return Rows(ids, np.array(start_steps, np.int64), np.array(context, np.int64))
+
+
+def _blank(rows: int, longest: int) -> NDArray[np.int64]:
+    return np.full((rows, max(MIN_IDS, longest)), PAD, np.int64)

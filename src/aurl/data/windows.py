@@ -4,14 +4,33 @@ A piece of N ids has the N - 1 targets 1 … N - 1. Windows divide its targets a
 window that begins inside the piece is given the header and `context` ids before its first target; neither is scored.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-MARGIN = 4
-"""The first and the last window of a piece hold at least 1 / MARGIN of a full window, or the whole piece."""
+MIN_SHARE = 4
+"""The first and the last window of a piece hold at least 1 / MIN_SHARE of a full window, or the whole piece."""
+
+
+class Draw(NamedTuple):
+    """Where a window got its chance from: what happens to it by chance is a function of these numbers.
+
+    Args:
+        seed: of the run.
+        epoch: in which it was drawn.
+        place: among the windows of that epoch.
+    """
+
+    seed: int
+    epoch: int
+    place: int
+
+    def rng(self) -> np.random.Generator:
+        """The window's own random numbers, from the start."""
+        return np.random.default_rng(self)
 
 
 class Window(NamedTuple):
@@ -21,11 +40,13 @@ class Window(NamedTuple):
         piece: its number in the split.
         first: index of the first target.
         stop: index after the last target.
+        draw: its chance, None for a window that is always the same.
     """
 
     piece: int
     first: int
     stop: int
+    draw: Draw | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +66,22 @@ class Windows:
     def __len__(self) -> int:
         return len(self.piece)
 
+    def take(self, which: NDArray[np.int64] | NDArray[np.bool_]) -> "Windows":
+        """Some of them, by number or by mask."""
+        return Windows(self.piece[which], self.first[which], self.stop[which])
+
     def at(self, index: int) -> Window:
         """One window."""
         return Window(int(self.piece[index]), int(self.first[index]), int(self.stop[index]))
+
+    def drawn(self, places: NDArray[np.int64], seed: int, epoch: int) -> Iterator[Window]:
+        """The windows at `places`, each with a chance of its own."""
+        some = self.take(places)
+        columns = (some.piece.tolist(), some.first.tolist(), some.stop.tolist(), places.tolist())
+        return (
+            Window(piece, first, stop, Draw(seed, epoch, place))
+            for piece, first, stop, place in zip(*columns, strict=True)
+        )
 
 
 class Tiling:
@@ -58,29 +92,35 @@ class Tiling:
         header: ids of each piece's header, ≥ 1.
         seq_len: targets of one window at most; it has one id more.
         context: ids before the first target of a window inside a piece, ≥ 1.
+        margin: how far a boundary may still be moved, in shares of a window; ≤ 1/16, so that no window vanishes.
 
     Attributes:
-        drawn: windows that `draw` gives.
+        margin: the same in ids, for each piece.
 
     Raises:
         ValueError: a window would have no room for a target after header and context.
     """
 
-    def __init__(self, tokens: ArrayLike, header: ArrayLike, *, seq_len: int, context: int = 1) -> None:
+    def __init__(
+        self, tokens: ArrayLike, header: ArrayLike, *, seq_len: int, context: int = 1, margin: float = 0.0
+    ) -> None:
         self.context = context
         self._tokens = np.asarray(tokens, np.int64)
         # Where a window that began at the very start of the body would have its first target.
         self._origin = np.asarray(header, np.int64) + context
-        self._span = seq_len + 1 - self._origin
-        if len(self._span) and (self._span < 1).any():
+        span = seq_len + 1 - self._origin
+        if len(span) and (span < 1).any():
             longest = int(self._origin.max()) - context
             raise ValueError(f"windows of {seq_len} tokens have no room for more than a header of {longest}")
         self._length = self._tokens - self._origin
-        # One window more than needed where the last would be nearly full: room for random boundaries.
         needed = np.maximum(self._length, 1)
-        self._count = np.where(needed <= self._span, 1, -(-(needed + self._span // MARGIN) // self._span))
+        fits = needed <= span
+        self.margin: NDArray[np.int64] = np.where(fits, 0, (span * margin).astype(np.int64))
+        # Both boundaries of a window may move away from each other.
+        self._span = span - 2 * self.margin
+        # One window more than needed where the last would be nearly full: room for random boundaries.
+        self._count = np.where(fits, 1, -(-(needed + self._span // MIN_SHARE) // self._span))
         self._minimal = -(-needed // self._span)
-        self.drawn = int(self._count.sum())
 
     def tile(self) -> Windows:
         """The fewest windows, from the start of each piece."""
@@ -89,10 +129,18 @@ class Tiling:
     def draw(self, rng: np.random.Generator) -> Windows:
         """Windows with random boundaries; their number is always the same, and a piece that fits is one window."""
         slack = self._count * self._span - self._length
-        room = self._span - self._span // MARGIN
+        room = self._span - self._span // MIN_SHARE
         low, high = np.maximum(slack - room, 0), np.minimum(slack, room)
         shift = np.where(self._count > 1, rng.integers(low, np.maximum(high, low) + 1), 0)
         return self._windows(self._count, shift)
+
+    def inputs(self, windows: Windows) -> NDArray[np.int64]:
+        """Ids that a model reads of each window at most: all but the last, boundaries moved as far as they may be."""
+        piece, inside = windows.piece, windows.first > 1
+        length = windows.stop - 1 - np.where(inside, windows.first - self._origin[piece], 0)
+        moving = inside.astype(np.int64) + (windows.stop < self._tokens[piece])
+        longest: NDArray[np.int64] = length + moving * self.margin[piece]
+        return longest
 
     def _windows(self, count: NDArray[np.int64], shift: NDArray[np.int64]) -> Windows:
         """`count` windows for each piece, all boundaries moved `shift` targets towards its start."""

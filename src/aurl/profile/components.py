@@ -51,6 +51,8 @@ class Completer:
         return section.model_copy(update=updates)
 
     def _components(self, registry: Registry[Any], value: Any, key: str) -> Any:
+        if value is None:
+            return None
         if isinstance(value, dict):
             return self._component(registry, value, key)
         return tuple(self._component(registry, item, f"{key}.{index}") for index, item in enumerate(value))

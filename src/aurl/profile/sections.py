@@ -60,6 +60,11 @@ class Prepare(Section):
     memory_mb: int = Field(default=1024, ge=64, description="Memory in MiB that one worker process may take.")
     shard_tokens: int = Field(default=4_000_000, ge=1000, description="Tokens after which a new shard is begun.")
     min_notes: int = Field(default=1, ge=1, description="Pieces with fewer notes are rejected.")
+    cache_gb: float = Field(
+        default=20.0,
+        ge=0,
+        description="GiB to which the token cache is trimmed after a run, the longest unused first; 0: no cache.",
+    )
     dedupe: Literal["group", "keep-one", "off"] = Field(
         default="group",
         description="What happens to near-duplicates: kept together in one split, only the first kept, or nothing.",
@@ -94,7 +99,25 @@ class Data(Section):
 
     seq_len: int = Field(default=1024, ge=2, description="Tokens in one training window.")
     batch_size: int = Field(default=8, ge=1, description="Windows in one batch, in each process.")
+    batch_tokens: Annotated[int | None, Optional] = Field(
+        default=None,
+        ge=2,
+        description="Tokens in one batch, padding and all, of windows of like length; none: batch_size windows.",
+    )
+    truncation: Annotated[Component, ComponentOf("truncation")] = Field(
+        default={"kind": "sliding_window"}, description="How pieces longer than a window are cut for training."
+    )
+    curriculum: Annotated[Component | None, Optional, ComponentOf("curriculum")] = Field(
+        default=None, description="Which pieces come first; none: all from the start, in random order."
+    )
+    augment: Annotated[tuple[Component, ...], ComponentOf("augment")] = Field(
+        default=(), description="How training windows are varied, one kind after the other; see augmentation.md."
+    )
+    hybrid: bool = Field(
+        default=False, description="Make the hybrid view of each batch: time, beat and bar of each id, and piano roll."
+    )
     workers: int = Field(default=0, ge=0, description="Loader processes; 0 loads in the training process itself.")
+    prefetch: int = Field(default=2, ge=1, description="Batches that each loader process has ready.")
 
 
 class Model(Section):

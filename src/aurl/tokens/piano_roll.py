@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from aurl.errors import UsageError
+from aurl.midi.score import Ints
 from aurl.tokens.decode import PITCHES, read_notes
 
 MAX_CELLS = 2**28
@@ -27,12 +28,25 @@ def piano_roll(ids: ArrayLike, *, by_part: bool = False) -> NDArray[np.uint8]:
     parts = 1 + int(notes.part.max(initial=0)) if by_part else 1
     if parts * PITCHES * steps > MAX_CELLS or int(length.sum()) > MAX_SOUNDING_CELLS:
         raise UsageError(f"a piano roll of {parts} parts and {steps} steps is too big", hint="take fewer ids at a time")
-    loudest_last = np.argsort(notes.velocity, kind="stable")
-    row = (notes.part * by_part * PITCHES + notes.pitch)[loudest_last]
-    start, length = (row * steps + notes.onset[loudest_last]), length[loudest_last]
-    first_cell = np.cumsum(length) - length
+    row = notes.part * by_part * PITCHES + notes.pitch
+    roll = paint(row, notes.onset, notes.onset + length, notes.velocity + 1, shape=(parts * PITCHES, steps))
+    return roll.reshape(parts, PITCHES, steps) if by_part else roll
+
+
+def paint(row: Ints, begin: Ints, end: Ints, value: Ints, *, shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """`shape`: the largest `value` of those whose cells `begin` to `end` of a row are there, 0 elsewhere.
+
+    Args:
+        row: of each note.
+        begin: its first cell, inside `shape`.
+        end: the cell after its last.
+        value: 1–255.
+        shape: rows and columns.
+    """
+    largest_last = np.argsort(value, kind="stable")
+    length = (end - begin)[largest_last]
+    start, first_cell = (row * shape[1] + begin)[largest_last], np.cumsum(length) - length
     cells = np.arange(length.sum()) + np.repeat(start - first_cell, length)
-    roll = np.zeros(parts * PITCHES * steps, np.uint8)
-    roll[cells] = np.repeat(notes.velocity[loudest_last] + 1, length)
-    shape = (parts, PITCHES, steps) if by_part else (PITCHES, steps)
+    roll = np.zeros(shape[0] * shape[1], np.uint8)
+    roll[cells] = np.repeat(value[largest_last], length)
     return roll.reshape(shape)

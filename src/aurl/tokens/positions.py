@@ -53,12 +53,13 @@ def positions(ids: ArrayLike, *, time_base: TimeBase, start_steps: ArrayLike = 0
     step = elapsed_steps(tokens, start_steps=start_steps)
     if time_base == "seconds":
         return Positions(step)
-    bar_steps = _bar_steps(tokens)[..., None]
+    bar_steps = bar_length(tokens)[..., None]
     return Positions(step, step // STEPS_PER_BEAT, step % STEPS_PER_BEAT, step // bar_steps, step % bar_steps)
 
 
-def _bar_steps(ids: Ints) -> NDArray[np.int64]:
-    """`(...)`: steps of a bar in the first TIME_SIGNATURE of each row."""
+def bar_length(ids: ArrayLike) -> NDArray[np.int64]:
+    """`(...)`: steps of a bar in the first TIME_SIGNATURE of each row, of 4/4 without one."""
+    ids = np.asarray(ids).astype(np.int64)
     if not ids.shape[-1]:
         return np.full(ids.shape[:-1], DEFAULT_BAR_STEPS)
     tells = (ids >= TIME_SIGNATURE.start) & (ids < TIME_SIGNATURE.stop)

@@ -1,7 +1,7 @@
 """Batches as training sees them, and the endless stream of them that can go on from anywhere."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader
 
 from aurl.data.batching import WindowSampler, loader
 from aurl.data.dataset import TokenDataset
+from aurl.data.hybrid import HybridView
 from aurl.loss.reconstruction import Counts, targets_of
 
 
@@ -21,28 +22,33 @@ class Batch:
         targets: (B, T) the id after each, PAD where nothing is to be predicted.
         start_steps: (B,) musical time before the first id.
         counts: targets in it; known without asking a GPU.
+        hybrid: the hybrid view of the inputs by name, empty where the profile does not ask for it.
     """
 
     inputs: Tensor
     targets: Tensor
     start_steps: Tensor
     counts: Counts
+    hybrid: Mapping[str, Tensor] = field(default_factory=dict)
 
     @classmethod
     def of(cls, collated: dict[str, Tensor]) -> "Batch":
-        """From what the data loader gives: `ids` (B, T + 1), `start_steps` (B,), `context` (B,)."""
+        """From what the data loader gives: `ids` (B, T + 1), `start_steps` (B,), `context` (B,), the hybrid view."""
         ids = collated["ids"]
+        view = {name: collated[name] for name in HybridView._fields if name in collated}
+        hybrid = {name: part if name == "roll" else part[:, :-1] for name, part in view.items()}
         targets = targets_of(ids, collated["context"])
-        return cls(ids[:, :-1], targets, collated["start_steps"], Counts.of(targets))
+        return cls(ids[:, :-1], targets, collated["start_steps"], Counts.of(targets), hybrid)
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch there."""
         if device.type == "cpu":
             return self
-        inputs, targets, start_steps = (
-            part.to(device, non_blocking=True) for part in (self.inputs, self.targets, self.start_steps)
+        inputs, targets, start_steps, *view = (
+            part.to(device, non_blocking=True)
+            for part in (self.inputs, self.targets, self.start_steps, *self.hybrid.values())
         )
-        return Batch(inputs, targets, start_steps, self.counts)
+        return Batch(inputs, targets, start_steps, self.counts, dict(zip(self.hybrid, view, strict=True)))
 
 
 def batch_counts(batches: Iterable[Batch]) -> Counts:
@@ -64,13 +70,18 @@ class ValidationBatches:
     Args:
         dataset: windows of the split.
         batch_size: windows in one batch.
+        batch_tokens: as the sampler's; None for batches of `batch_size`.
         rank: number of this process.
         world: how many there are.
     """
 
-    def __init__(self, dataset: TokenDataset, *, batch_size: int, rank: int, world: int) -> None:
+    def __init__(
+        self, dataset: TokenDataset, *, batch_size: int, batch_tokens: int | None = None, rank: int, world: int
+    ) -> None:
         self._windows = len(dataset)
-        sampler = WindowSampler(dataset, batch_size=batch_size, rank=rank, world=world, shuffle=False)
+        sampler = WindowSampler(
+            dataset, batch_size=batch_size, batch_tokens=batch_tokens, rank=rank, world=world, shuffle=False
+        )
         self._loader = loader(dataset, sampler)
 
     def __len__(self) -> int:
@@ -88,6 +99,7 @@ class BatchStream:
         dataset: windows of the training split.
         sampler: decides what each batch holds; its epoch and first batch are set here.
         workers: loader processes.
+        prefetch: batches that each of them has ready.
         pin_memory: for a GPU.
         epoch: epochs that are complete.
         batch: batches of the next one that have been learned.
@@ -99,12 +111,13 @@ class BatchStream:
         sampler: WindowSampler,
         *,
         workers: int = 0,
+        prefetch: int = 2,
         pin_memory: bool = False,
         epoch: int = 0,
         batch: int = 0,
     ) -> None:
         self._sampler = sampler
-        self._loader = loader(dataset, sampler, workers=workers, pin_memory=pin_memory)
+        self._loader = loader(dataset, sampler, workers=workers, prefetch=prefetch, pin_memory=pin_memory)
         self._taken = self.epoch, self.batch = epoch, batch
         self._batches = self._begin(epoch, batch)
 

@@ -6,8 +6,11 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 
+from aurl.augment import Augmenter
 from aurl.data.batching import WindowSampler
+from aurl.data.curriculum import CURRICULUM
 from aurl.data.dataset import DatasetInfo, TokenDataset, open_dataset
+from aurl.data.truncation import TRUNCATION
 from aurl.errors import DamagedError, UsageError
 from aurl.loss.objective import build_objective
 from aurl.model.build import build_model
@@ -38,7 +41,7 @@ def create_checked(folder: Path, profile: Profile, dataset_folder: Path, *, proc
     """
     data = open_dataset(dataset_folder)
     _check_size(data)
-    TokenDataset(dataset_folder, "train", seq_len=profile.data.seq_len)
+    _training_windows(profile, data)
     return create_run(
         folder,
         profile,
@@ -67,9 +70,14 @@ def build_session(
     state = _state(profile, processes, found)
     learner = _learner(profile, data, accelerator, found)
     stream = _stream(profile, data, processes, state, on_gpu=accelerator.device.type == "cuda")
-    valid = TokenDataset(data.folder, "valid", seq_len=profile.data.seq_len)
+    section = profile.data
+    valid = TokenDataset(data.folder, "valid", seq_len=section.seq_len, hybrid=section.hybrid)
     validation = ValidationBatches(
-        valid, batch_size=profile.data.batch_size, rank=processes.rank, world=processes.world
+        valid,
+        batch_size=section.batch_size,
+        batch_tokens=section.batch_tokens,
+        rank=processes.rank,
+        world=processes.world,
     )
     checkpoints = Checkpoints(run.checkpoints, keep_last=profile.training.keep_last)
     _restore_random(profile, accelerator.device, processes, found)
@@ -80,15 +88,36 @@ def _stream(
     profile: Profile, data: DatasetInfo, processes: Processes, state: TrainingState, *, on_gpu: bool
 ) -> BatchStream:
     section = profile.data
-    train = TokenDataset(data.folder, "train", seq_len=section.seq_len)
+    train = _training_windows(profile, data)
+    columns = train.pieces.columns
+    curriculum = None if section.curriculum is None else CURRICULUM.from_component(section.curriculum, columns)
     sampler = WindowSampler(
         train,
         batch_size=section.batch_size,
+        batch_tokens=section.batch_tokens,
+        curriculum=curriculum,
         seed=profile.training.seed,
         rank=processes.rank,
         world=processes.world,
     )
-    return BatchStream(train, sampler, workers=section.workers, pin_memory=on_gpu, epoch=state.epoch, batch=state.batch)
+    return BatchStream(
+        train,
+        sampler,
+        workers=section.workers,
+        prefetch=section.prefetch,
+        pin_memory=on_gpu,
+        epoch=state.epoch,
+        batch=state.batch,
+    )
+
+
+def _training_windows(profile: Profile, data: DatasetInfo) -> TokenDataset:
+    section = profile.data
+    augment = Augmenter(section.augment, time_base=data.codec.time_base) if section.augment else None
+    truncation = TRUNCATION.from_component(section.truncation)
+    return TokenDataset(
+        data.folder, "train", seq_len=section.seq_len, truncation=truncation, augment=augment, hybrid=section.hybrid
+    )
 
 
 def _learner(profile: Profile, data: DatasetInfo, accelerator: Accelerator, found: Found | None) -> Learner:

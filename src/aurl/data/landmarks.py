@@ -1,0 +1,99 @@
+"""Time, part and loudness anywhere inside a piece, without reading all that comes before."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aurl.augment.passage import NOT_YET
+from aurl.data.shards import Ids
+from aurl.tokens.vocabulary import PART, TIME_SHIFT, VELOCITY, Group
+
+STRIDE = 1024
+"""Ids between two landmarks; ten bytes for each, a hundredth of what the ids take."""
+UNKNOWN = -1
+_SHIFT_STEPS = np.zeros(2**16, np.int32)
+_SHIFT_STEPS[TIME_SHIFT.start : TIME_SHIFT.stop] = np.arange(1, TIME_SHIFT.size + 1)
+
+
+class Running(NamedTuple):
+    """What the ids before a place in the body leave in force.
+
+    Args:
+        step: steps since the start of the piece.
+        part: PART, or `NOT_YET`.
+        velocity: VELOCITY level, or `NOT_YET`.
+    """
+
+    step: int
+    part: int
+    velocity: int
+
+
+class Landmarks:
+    """What is in force at every `STRIDE`-th id of each piece, looked up when a piece is first read.
+
+    Args:
+        tokens: ids of each piece.
+        header: ids of each piece's header, whose PARTs are no part of the music.
+    """
+
+    def __init__(self, tokens: NDArray[np.int64], header: NDArray[np.int32]) -> None:
+        # Landmark 0 is where the body begins, and k > 0 the id STRIDE * k.
+        counts = 1 + tokens // STRIDE
+        self._begin = np.append(0, np.cumsum(counts))
+        self._header = header
+        self._steps = np.full(int(self._begin[-1]), UNKNOWN, np.int64)
+        self._parts = np.full(len(self._steps), NOT_YET, np.int8)
+        self._velocities = np.full(len(self._steps), NOT_YET, np.int8)
+
+    def step(self, piece: int, ids: Ids, place: int) -> int:
+        """Steps from the start of a piece to the id at `place`; `ids` are all of the piece's."""
+        landmark, begin = self._nearest(piece, ids, place)
+        return int(self._steps[landmark]) + elapsed_steps(ids[begin:place])
+
+    def running(self, piece: int, ids: Ids, place: int) -> Running:
+        """Everything in force before the id at `place`."""
+        landmark, begin = self._nearest(piece, ids, place)
+        tail = ids[begin:place]
+        return Running(
+            int(self._steps[landmark]) + elapsed_steps(tail),
+            _last(tail, PART, int(self._parts[landmark])),
+            _last(tail, VELOCITY, int(self._velocities[landmark])),
+        )
+
+    def _nearest(self, piece: int, ids: Ids, place: int) -> tuple[int, int]:
+        """The last landmark at or before `place`, and which id it stands at."""
+        number, header = place // STRIDE, int(self._header[piece])
+        if number * STRIDE <= header:
+            number = 0
+        landmark = int(self._begin[piece]) + number
+        if self._steps[landmark] == UNKNOWN:
+            self._survey(piece, ids)
+        return landmark, number * STRIDE or header
+
+    def _survey(self, piece: int, ids: Ids) -> None:
+        header, rows = int(self._header[piece]), slice(int(self._begin[piece]), int(self._begin[piece + 1]))
+        marks = np.arange(rows.stop - rows.start) * STRIDE
+        time = np.append(0, np.cumsum(_SHIFT_STEPS.take(ids), dtype=np.int64))
+        self._steps[rows] = time[np.maximum(marks, header)]
+        for group, column in ((PART, self._parts), (VELOCITY, self._velocities)):
+            at = header + np.flatnonzero(_among(ids[header:], group))
+            last = np.searchsorted(at, marks) - 1
+            if len(at):
+                column[rows] = np.where(last >= 0, ids[at[last]].astype(np.int64) - group.start, NOT_YET)
+
+
+def elapsed_steps(ids: Ids) -> int:
+    """Steps that the TIME_SHIFTs among `ids` add up to."""
+    return int(_SHIFT_STEPS.take(ids).sum(dtype=np.int64))
+
+
+def _last(ids: Ids, group: Group, before: int) -> int:
+    """Value of the last id of a group, `before` without any."""
+    at = np.flatnonzero(_among(ids, group))
+    return int(ids[at[-1]]) - group.start if len(at) else before
+
+
+def _among(ids: Ids, group: Group) -> NDArray[np.bool_]:
+    return (ids - np.uint16(group.start)) < group.size  # what is below the group wraps round to large numbers
