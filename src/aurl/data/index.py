@@ -273,12 +273,37 @@ class Index:
             ),
         )
 
+    def assignments(self) -> list[Assignment]:
+        """What `set_assignments` was given, in order of content."""
+        rows = self.connection.execute("SELECT * FROM assignments ORDER BY sha256")
+        return [
+            Assignment(sha256.hex(), os.fsdecode(source), split, own, leader, bool(served), json.loads(labels))
+            for sha256, source, split, own, leader, served, labels in rows
+        ]
+
+    def agrees(self, name: str, shard: Shard, *, removed: Collection[int] = ()) -> bool:
+        """Whether it tells of the shard what `add` would tell, as far as no other shard holds the same."""
+        gone = frozenset(removed)
+        rows = self.connection.execute("SELECT row, * FROM pieces WHERE shard = ?", (name,))
+        told = {row: tuple(columns) for row, *columns in rows}
+        for row, record in enumerate(shard.records()):
+            if (row in told or row not in gone) and told.pop(row, ()) != _columns(name, row, record, row not in gone):
+                return False
+        return not told
+
     def live_rows(self) -> dict[str, set[int]]:
         """Shard → rows of its records that a file still has."""
         live: dict[str, set[int]] = {}
         for shard, row in self.connection.execute("SELECT shard, row FROM pieces WHERE live"):
             live.setdefault(shard, set()).add(row)
         return live
+
+    def served_rows(self) -> dict[str, list[int]]:
+        """Shard → rows of its pieces that models see, ascending."""
+        rows: dict[str, list[int]] = {}
+        for shard, row in self.connection.execute("SELECT shard, row FROM served ORDER BY shard, row"):
+            rows.setdefault(shard, []).append(row)
+        return rows
 
     def pieces(self, split: str) -> Pieces:
         """The pieces of a split that models see."""

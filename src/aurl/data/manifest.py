@@ -1,5 +1,8 @@
 """`manifest.json`: what a data set consists of. It is written last, so what it does not name is not part of it."""
 
+import hashlib
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +52,12 @@ class Manifest(_Frozen):
     def limits(self) -> tuple[float, int]:
         """(timeout_seconds, memory_mb) of the run that wrote it: what rejections for cost depend on."""
         return self.prepare["timeout_seconds"], self.prepare["memory_mb"]
+
+
+def generation_of(content: Mapping[str, Any]) -> str:
+    """The generation of a manifest: the hash over all else in it, which also tells whether it is as it was written."""
+    told = {key: value for key, value in content.items() if key not in ("version", "generation")}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def shard_path(folder: Path, name: str) -> Path:

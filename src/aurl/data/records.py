@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
@@ -28,7 +27,8 @@ _LONGEST_HEADER = 2 + len(get_args(Header)) + 2 * MAX_PARTS
 
 COSTLY = (RejectReason.TIMEOUT, RejectReason.MEMORY, RejectReason.CRASH)
 """Rejections that other limits may turn into pieces."""
-NOTHING: Mapping[str, Any] = MappingProxyType({})
+NOTHING: Mapping[str, Any] = {}
+"""Not a mapping proxy, which could not be sent from a worker."""
 
 
 class Record(NamedTuple):

@@ -1,6 +1,8 @@
 """The cached shards on disk."""
 
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from aurl.data.cache.index import Facts
@@ -83,3 +85,10 @@ class Shelf:
     def remove(self, name: str) -> None:
         """Remove a shard, if it is here."""
         self.path(name).unlink(missing_ok=True)
+
+
+def whole_shards(shelf: Shelf) -> Iterator[tuple[Path, Facts]]:
+    """The whole shards of a folder, the oldest first; the others are passed over."""
+    for path in sorted(shelf.paths(), key=lambda path: path.stat().st_mtime_ns):
+        with suppress(DamagedError):
+            yield path, facts_of(path)

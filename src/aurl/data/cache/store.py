@@ -16,7 +16,7 @@ from typing import Self, TypeVar
 from aurl.data.cache import upkeep
 from aurl.data.cache.index import NAME, CacheIndex, is_outside
 from aurl.data.cache.result import CacheCheck, CacheStats, Damage, Merged, Trimmed
-from aurl.data.cache.shelf import Shelf, facts_of, is_name, is_whole_shard
+from aurl.data.cache.shelf import Shelf, facts_of, is_name, is_whole_shard, whole_shards
 from aurl.data.manifest import SHARDS
 from aurl.errors import AurlError, DamagedError, LockedError, NotFoundError
 from aurl.progress import Progress, Report, silent
@@ -192,7 +192,7 @@ class TokenCache:
         index = CacheIndex(self.folder / NAME)
         try:
             if not index.is_built:
-                index.build(upkeep.whole(self._shelf))
+                index.build((path.stem, facts) for path, facts in whole_shards(self._shelf))
         except BaseException:
             index.close()
             raise

@@ -1,6 +1,5 @@
 """What is done to a cache now and then: bring index and folder together, trim, check."""
 
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -39,13 +38,6 @@ def drop(index: CacheIndex, shelf: Shelf, name: str) -> None:
     with index.transaction():
         shelf.remove(name)
         index.drop([name])
-
-
-def whole(shelf: Shelf) -> Iterator[tuple[str, Facts]]:
-    """The whole shards on disk, the oldest first; the others are passed over."""
-    for path in sorted(shelf.paths(), key=lambda path: path.stat().st_mtime_ns):
-        if facts := _facts_of_whole(path):
-            yield path.stem, facts
 
 
 def tidy(index: CacheIndex, shelf: Shelf) -> None:
