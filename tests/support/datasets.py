@@ -11,10 +11,10 @@ def make_profile(*overrides: str) -> Profile:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every file of a data set but its index and lock, whose bytes say nothing."""
+    """Every file of a data set but index and lock, whose bytes say nothing, and the page, which has its name."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in files
-        if path.name[0] != "." and "sqlite" not in path.name
+        if path.name[0] != "." and "sqlite" not in path.name and path.suffix != ".html"
     }

@@ -1,6 +1,7 @@
 """`aurl prepare`: MIDI files → a data set."""
 
 import glob
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ from aurl.cli.options import Force, Overrides, Profiles
 from aurl.cli.output import Output, table
 from aurl.cli.signals import exit_code, listening
 from aurl.errors import AurlError, ExitCode, UsageError
+from aurl.midi.reasons import printable
 
 if TYPE_CHECKING:
     from aurl.data.result import PrepareResult
@@ -33,13 +35,29 @@ def prepare(
         int | None,
         typer.Option("--jobs", "-j", min=1, metavar="N", help="Worker processes; one for each core by default."),
     ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option("--scheduler", metavar="URL", help="Work on a dask cluster, as in tcp://host:8786."),
+    ] = None,
+    metadata: Annotated[
+        str | None,
+        typer.Option("--metadata", "-m", metavar="FILE", help="CSV or JSON: a path column and labels, or a split."),
+    ] = None,
+    dedupe: Annotated[
+        str | None,
+        typer.Option(
+            "--dedupe",
+            metavar="group|keep-one|off",
+            help="Near-duplicates: keep them in one split, keep one of them, or take no notice.",
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Rejected files make the command fail.")] = False,
     force: Force = False,
 ) -> ExitCode | None:
     """Turn MIDI files into a data set, or bring one up to date."""
     from aurl.data.prepare import prepare
-    from aurl.home import Home
+    from aurl.home import Home, cache_folder
     from aurl.profile import load_profile
 
     home = Home.locate()
@@ -47,9 +65,20 @@ def prepare(
     sources = sorted({str(Path(path).expanduser().absolute()) for path in paths})
     if not force:
         _check_sources(folder, sources)
-    resolved = load_profile(profile or (), overrides or (), check=CHECKED)
+    flags = {"prepare.metadata": _absolute(metadata), "prepare.dedupe": dedupe}
+    resolved = load_profile(profile or (), overrides or (), flags=flags, check=CHECKED)
     with output.progress() as report, listening(output.note) as interrupts:
-        result = prepare(paths, resolved, folder, jobs=jobs, dry_run=dry_run, report=report, interrupts=interrupts)
+        result = prepare(
+            paths,
+            resolved,
+            folder,
+            jobs=jobs,
+            scheduler=scheduler,
+            cache=cache_folder(),
+            dry_run=dry_run,
+            report=report,
+            interrupts=interrupts,
+        )
     output.result("prepare", result, _text(result))
     if interrupts.stop is not None:
         output.note("run the same command again to go on")
@@ -57,6 +86,11 @@ def prepare(
     if dry_run:
         return None
     return _finish(output, home, result, sources, strict=strict)
+
+
+def _absolute(path: str | None) -> str | None:
+    """The profile is kept with the data set, where a relative path would lose its meaning."""
+    return path and str(Path(path).expanduser().absolute())
 
 
 def default_name(paths: list[str]) -> str:
@@ -104,32 +138,51 @@ def _text(result: "PrepareResult") -> str:
     if result.dry_run or result.interrupted:
         done = "interrupted" if result.interrupted else "dry run"
         return f"{done}: {result.folder.name}: {result.files:,} files, {result.new:,} to read, {result.removed:,} gone"
+    tables = (_splits(result), _repairs(result), _rejects(result), _truncation(result))
+    return "\n".join(block for block in (_summary(result), *tables) if block)
+
+
+def _summary(result: "PrepareResult") -> str:
     unchanged = ", nothing has changed" if result.unchanged else ""
+    left_out = f", {result.left_out:,} near-duplicates left out" if result.left_out else ""
     counts = f"{result.prepared:,} of {result.files:,} files prepared, {result.rejected:,} rejected"
-    blocks = [
+    near = result.audit["near_duplicates"]
+    lines = [
         f"data set {result.folder.name} in {result.folder}",
-        f"{counts}, {result.duplicates:,} duplicates, in {result.seconds:.1f} s{unchanged}",
-        _table(
-            ("split", "pieces", "notes", "tokens"),
-            [
-                (name, f"{split.pieces:,}", f"{split.notes:,}", f"{split.tokens:,}")
-                for name, split in result.splits.items()
-            ],
-        ),
-        _table(
-            ("repaired", "pieces", "times"),
-            [(name, f"{repair.pieces:,}", f"{repair.count:,}") for name, repair in result.repairs.items()],
-        ),
-        _table(
-            ("rejected", "files", "for example"),
-            [
-                (reason, f"{reject.files:,}", ", ".join(reject.examples[:2]))
-                for reason, reject in result.rejects.items()
-            ],
-        ),
+        f"{counts}, {result.duplicates:,} duplicates{left_out}, in {result.seconds:.1f} s{unchanged}",
+        f"{near['files']:,} files are near-duplicates, in {near['groups']:,} groups" if near["groups"] else "",
+        f"pictures of what it holds: {result.folder / 'audit.html'}",
     ]
-    return "\n".join(block for block in blocks if block)
+    return "\n".join(line for line in lines if line)
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _splits(result: "PrepareResult") -> str:
+    rows = [(name, f"{s.pieces:,}", f"{s.notes:,}", f"{s.tokens:,}") for name, s in result.splits.items()]
+    return _table(("split", "pieces", "notes", "tokens"), rows)
+
+
+def _repairs(result: "PrepareResult") -> str:
+    rows = [(name, f"{repair.pieces:,}", f"{repair.count:,}") for name, repair in result.repairs.items()]
+    return _table(("repaired", "pieces", "times"), rows)
+
+
+def _rejects(result: "PrepareResult") -> str:
+    rows = [
+        (reason, f"{reject.files:,}", ", ".join(map(printable, reject.examples[:2])))
+        for reason, reject in result.rejects.items()
+    ]
+    return _table(("rejected", "files", "for example"), rows)
+
+
+def _truncation(result: "PrepareResult") -> str:
+    """What the first window of each piece would leave out, for the lengths where it is neither all nor nothing."""
+    rows = [
+        (seq_len, f"{facts['pieces']:,}", f"{facts['tokens_lost']:.1%}")
+        for seq_len, facts in result.audit["truncation"].items()
+        if facts["pieces"]
+    ]
+    return _table(("seq_len", "longer pieces", "tokens behind the first window"), rows)
+
+
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     return table([head, *rows], indent="  ") if rows else ""

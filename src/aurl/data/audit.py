@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aurl.data import histograms
 from aurl.data.index import Index
 from aurl.data.manifest import ShardEntry, shard_path
 from aurl.data.records import Record
@@ -20,13 +21,15 @@ from aurl.storage import read_json, write_json
 from aurl.tokens.vocabulary import NOTE_ON, VELOCITY_BINS
 
 NAME = "audit.json"
-VERSION = 1
+VERSION = 2
 EXAMPLES = 5
 """File names that are shown for each reason of rejection."""
 SEQ_LENS = tuple(2**power for power in range(8, 15))
 """Window lengths whose truncation is told: 256 to 16,384 tokens."""
-TEMPO_STEP = 10
-"""Width of the tempo histogram's bins in BPM."""
+LARGEST_GROUPS = 5
+"""Groups of near-duplicates that are shown."""
+MOST_LABELS = 20
+"""Values of a label that are counted apart."""
 
 
 def audit(
@@ -44,19 +47,16 @@ def audit(
     rejects = _rejects(index, refused)
     totals = _one(index, "COUNT(*), TOTAL(notes), TOTAL(tokens), TOTAL(seconds)", "served")
     sizes = _one(index, "COUNT(*), TOTAL(file_bytes)", "served WHERE segment = 0")
-    groups = _one(
-        index, "COUNT(DISTINCT leader), COUNT(*), TOTAL(NOT served)", "prepared WHERE leader != '' AND segment = 0"
-    )
+    near = _near_duplicates(index)
     prepared, rejected = int(sizes[0]), sum(reject["files"] for reject in rejects.values())
-    left_out = int(groups[2])
     pitches, velocities = _notes(index, folder, shards)
     return {
         "version": VERSION,
         "files": files,
         "prepared": prepared,
         "rejected": rejected,
-        "duplicates": files - prepared - rejected - left_out,
-        "near_duplicates": {"groups": groups[0], "files": groups[1], "left_out": left_out},
+        "duplicates": files - prepared - rejected - near["left_out"],
+        "near_duplicates": near,
         "pieces": int(totals[0]),
         "notes": int(totals[1]),
         "tokens": int(totals[2]),
@@ -69,11 +69,14 @@ def audit(
         "histograms": {
             "pitch": pitches.tolist(),
             "velocity": velocities.tolist(),
-            **{name: _log_histogram(_column(index, name)) for name in ("tokens", "notes", "seconds")},
-            "tempo": _tempo_histogram(_column(index, "tempo")),
+            **{name: histograms.by_power(_column(index, name)) for name in ("tokens", "notes", "seconds")},
+            "tempo": histograms.by_tempo(_column(index, "tempo")),
             **{name: _counts(index, name) for name in ("key", "meter")},
             "instruments": _instruments(index),
+            "polyphony": histograms.by_whole(_column(index, "polyphony")),
+            "complexity": histograms.by_complexity(_column(index, "complexity")),
         },
+        "labels": _labels(index),
     }
 
 
@@ -129,16 +132,30 @@ def _truncation(index: Index) -> dict[str, dict[str, float]]:
     }
 
 
-def _log_histogram(values: NDArray[np.float64]) -> dict[str, int]:
-    """Power of two → values from half of it up to it."""
-    exponents = np.ceil(np.log2(values.clip(1))).astype(int)
-    return {str(2**power): count for power, count in sorted(Counter(exponents.tolist()).items())}
+def _near_duplicates(index: Index) -> dict[str, Any]:
+    """How many groups and files, how many of these are left out, and paths of the largest groups."""
+    where = "FROM prepared WHERE leader != '' AND segment = 0"
+    totals = index.connection.execute(f"SELECT COUNT(DISTINCT leader), COUNT(*), TOTAL(NOT served) {where}")
+    groups, files, left_out = totals.fetchone()
+    largest = f"SELECT leader, COUNT(*) {where} GROUP BY leader ORDER BY COUNT(*) DESC, leader LIMIT ?"
+    leaders = index.connection.execute(largest, (LARGEST_GROUPS,)).fetchall()
+    examples = [{"files": count, "examples": _members(index, leader)} for leader, count in leaders]
+    return {"groups": groups, "files": files, "left_out": int(left_out), "largest": examples}
 
 
-def _tempo_histogram(tempos: NDArray[np.float64]) -> dict[str, int]:
-    """Lower edge in BPM → pieces."""
-    edges = (tempos // TEMPO_STEP * TEMPO_STEP).astype(int)
-    return {str(edge): count for edge, count in sorted(Counter(edges.tolist()).items())}
+def _members(index: Index, leader: str) -> list[str]:
+    """Paths of some of a group."""
+    query = "SELECT path FROM files JOIN assignments USING (sha256) WHERE leader = ? ORDER BY path LIMIT ?"
+    return [os.fsdecode(path) for (path,) in index.connection.execute(query, (leader, EXAMPLES))]
+
+
+def _labels(index: Index) -> dict[str, dict[str, int]]:
+    """Label → value → pieces, the commonest first."""
+    counts: dict[str, Counter[str]] = {}
+    for text, pieces in index.connection.execute("SELECT labels, COUNT(*) FROM served GROUP BY labels"):
+        for name, value in json.loads(text).items():
+            counts.setdefault(name, Counter())[value] += pieces
+    return {name: dict(counts[name].most_common(MOST_LABELS)) for name in sorted(counts)}
 
 
 def _counts(index: Index, name: str) -> dict[str, int]:
@@ -157,14 +174,13 @@ def _instruments(index: Index) -> dict[str, int]:
 
 
 def _notes(index: Index, folder: Path, shards: Iterable[ShardEntry]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Notes of each pitch and of each velocity level; a shard whose pieces are all live has them counted already."""
-    live = index.live_rows()
+    """Notes of each pitch and of each velocity level; a shard whose pieces are all served has them counted already."""
+    served = index.served_rows()
     pitches, velocities = np.zeros(NOTE_ON.size, np.int64), np.zeros(VELOCITY_BINS, np.int64)
     for entry in shards:
-        shard = Shard(shard_path(folder, entry.name))
+        shard, rows = Shard(shard_path(folder, entry.name)), served.get(entry.name, [])
         found = shard.pitches, shard.velocities
-        if entry.removed:
-            rows = [row for row in sorted(live.get(entry.name, ())) if row < len(shard)]
+        if len(rows) < len(shard):
             found = note_histograms(np.concatenate([NO_IDS, *(shard.piece(row) for row in rows)]))
         pitches += found[0]
         velocities += found[1]

@@ -16,15 +16,17 @@ import aurl
 from aurl.data import audit
 from aurl.data.assign import Content, Rules, assign
 from aurl.data.assignments import Assignment, clear_assignments, write_assignments
+from aurl.data.audit_page import NAME as PAGE_NAME
+from aurl.data.audit_page import audit_page
 from aurl.data.encode import Recipe
 from aurl.data.fingerprint import FINGERPRINT_SIZE
-from aurl.data.identify import Identified
 from aurl.data.index import Index
-from aurl.data.inputs import Source, listing_digest
+from aurl.data.inputs import Source
 from aurl.data.manifest import SHARDS, Manifest, ShardEntry, shard_path, write_manifest
 from aurl.data.records import Record
 from aurl.data.shards import SUFFIX, Shard
 from aurl.profile import Profile
+from aurl.storage import write_text
 
 
 @dataclass(frozen=True)
@@ -52,24 +54,40 @@ class Commit:
     before: Mapping[str, Assignment]
 
     def run(
-        self, index: Index, found: Identified, refused: Sequence[Record], sources: Sequence[Source]
+        self,
+        index: Index,
+        identified: Iterable[tuple[Source, bytes]],
+        refused: Sequence[Record],
+        *,
+        files: int,
+        listing: str,
     ) -> dict[str, Any]:
-        """Write everything and clear away what no data set needs; returns the audit."""
+        """Write everything and clear away what no data set needs.
+
+        Args:
+            index: of the data set.
+            identified: every file that could be read, and the SHA-256 of its content.
+            refused: records of the others.
+            files: that were found.
+            listing: hash over them; empty if it does not tell whether they have changed.
+
+        Returns:
+            The audit.
+        """
         with index.transaction():
             index.drop(self._before() - {entry.name for entry in self.kept})
             for name in self.new:
                 index.add(name, Shard(shard_path(self.folder, name)))
-            index.set_files(found.files)
+            index.set_files(identified)
             assignments = self._assign(index)
             index.set_assignments(assignments)
             entries = self._entries(index.live_rows())
             index.drop(self.new.keys() - {entry.name for entry in entries})
-            settled = found.settled and all(record.reason == "too_large" for record in refused)
-            listing = listing_digest(sources) if settled else ""
             manifest = self._manifest(entries, listing, write_assignments(self.folder, assignments))
             index.set_about(generation=manifest.generation)
-        counted = audit.audit(index, self.folder, entries, files=len(sources), refused=refused)
+        counted = audit.audit(index, self.folder, entries, files=files, refused=refused)
         audit.write(self.folder, counted)
+        write_text(self.folder / PAGE_NAME, audit_page(counted, title=self.folder.name))
         write_manifest(self.folder, manifest)
         self._clear({entry.name for entry in entries} | self._before())
         clear_assignments(self.folder, {manifest.assignments, self.old.assignments if self.old else ""})

@@ -11,10 +11,12 @@ from typing import NamedTuple
 
 from aurl.data.borrowed import Borrowed
 from aurl.data.fingerprint import fingerprint
+from aurl.data.inputs import read_source
 from aurl.data.records import Record, note_count, prepared
 from aurl.data.shards import SUFFIX, Piece, write_shard
 from aurl.data.worker import NO_FILE, Fault, Mark
-from aurl.midi.read import ReadResult, read_score
+from aurl.midi.notation import read_any
+from aurl.midi.read import ReadResult
 from aurl.midi.reasons import Rejected, RejectReason
 from aurl.midi.score import Score
 from aurl.preprocess import PREPROCESS
@@ -30,9 +32,9 @@ class Wanted(NamedTuple):
     """A file to encode.
 
     Args:
-        path: where it is.
+        path: where it is, logical.
         sha256: of its content when the run was planned, hexadecimal.
-        size: as its listing tells.
+        size: as its listing tells; negative if it does not.
         finished: path of a shard of this recipe that holds its pieces; empty if none is known.
     """
 
@@ -161,7 +163,7 @@ def encode_file(wanted: Wanted, pipeline: Pipeline) -> list[Piece]:
         Rejected: it cannot be used; for `UNREADABLE` another time may do.
         MemoryError: it does not fit.
     """
-    data = _read(wanted)
+    data = _read(wanted, pipeline.recipe.max_bytes)
     try:
         return _encode(data, wanted, pipeline)
     except (Rejected, MemoryError):
@@ -173,7 +175,7 @@ def encode_file(wanted: Wanted, pipeline: Pipeline) -> list[Piece]:
 
 def _encode(data: bytes, wanted: Wanted, pipeline: Pipeline) -> list[Piece]:
     recipe = pipeline.recipe
-    read = read_score(data, name=wanted.path, max_bytes=recipe.max_bytes, bare=not pipeline.steps)
+    read = read_any(data, name=wanted.path, max_bytes=recipe.max_bytes, bare=not pipeline.steps)
     scores, repairs = pipeline.preprocessed(read)
     print_of_file = fingerprint(read.score)
     pieces: list[Piece] = []
@@ -197,11 +199,9 @@ def _encode(data: bytes, wanted: Wanted, pipeline: Pipeline) -> list[Piece]:
     return pieces
 
 
-def _read(wanted: Wanted) -> bytes:
+def _read(wanted: Wanted, max_bytes: int) -> bytes:
     try:
-        with open(wanted.path, "rb", buffering=0) as file:  # noqa: PTH123 - thousands per second
-            # Not max_bytes + 1, which would allocate as much for every file: five times slower.
-            data = file.read(wanted.size + 1)
+        data = read_source(wanted.path, max_bytes + 1)
     except OSError as error:
         raise Rejected(RejectReason.UNREADABLE, error.strerror or str(error), name=wanted.path) from error
     if hashlib.sha256(data).hexdigest() != wanted.sha256:
@@ -211,4 +211,4 @@ def _read(wanted: Wanted) -> bytes:
 
 def rejection(wanted: Wanted, error: Rejected) -> Record:
     """The record of a file that cannot be used."""
-    return Record(wanted.path, wanted.sha256, wanted.size, reason=error.reason, fault=error.fault)
+    return Record(wanted.path, wanted.sha256, max(wanted.size, 0), reason=error.reason, fault=error.fault)

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from aurl.data.inputs import UNKNOWN, Source
+from aurl.data.inputs import UNKNOWN, Source, read_source
 from aurl.data.records import Record
-from aurl.midi.reasons import RejectReason
+from aurl.midi.reasons import Rejected, RejectReason
 from aurl.progress import Interrupts, Progress, Report
 
 THREADS = 4
@@ -53,18 +53,18 @@ def identify(
         report: told how many files have been read.
         interrupts: looked at between chunks.
     """
-    refused = [_too_large(source, max_bytes) for source in sources if source.size > max_bytes]
+    refused = [_too_large(source, source.size, max_bytes) for source in sources if source.size > max_bytes]
     sources = [source for source in sources if source.size <= max_bytes]
     digests = {source.path: known[source.path][2] for source in sources if _is_known(source, known.get(source.path))}
     unknown = [source for source in sources if source.path not in digests]
     chunks = [unknown[start : start + CHUNK_FILES] for start in range(0, len(unknown), CHUNK_FILES)]
     done = 0
-    for chunk, found in _hashed(chunks, interrupts):
+    for chunk, found in _hashed(chunks, max_bytes, interrupts):
         for source, digest in zip(chunk, found, strict=True):
             if isinstance(digest, bytes):
                 digests[source.path] = digest
             else:
-                refused.append(Record(source.path, "", max(source.size, 0), RejectReason.UNREADABLE, digest))
+                refused.append(digest)
         done += len(chunk)
         report(Progress("read", done, len(unknown), "files"))
     settled = [_settled(source, listed_ns) for source in sources if source.path in digests]
@@ -77,23 +77,26 @@ def identify(
 
 
 def _hashed(
-    chunks: Sequence[Sequence[Source]], interrupts: Interrupts
-) -> Iterator[tuple[Sequence[Source], list[bytes | str]]]:
+    chunks: Sequence[Sequence[Source]], max_bytes: int, interrupts: Interrupts
+) -> Iterator[tuple[Sequence[Source], list[bytes | Record]]]:
     with ThreadPoolExecutor(THREADS) as threads:
         for start in range(0, len(chunks), THREADS):
             if interrupts.stop is not None:
                 return
             group = chunks[start : start + THREADS]
-            yield from zip(group, threads.map(lambda chunk: [_digest(source) for source in chunk], group), strict=True)
+            found = threads.map(lambda chunk: [_digest(source, max_bytes) for source in chunk], group)
+            yield from zip(group, found, strict=True)
 
 
-def _digest(source: Source) -> bytes | str:
-    """SHA-256 of the file, or why it cannot be read."""
+def _digest(source: Source, max_bytes: int) -> bytes | Record:
+    """SHA-256 of the content, or a record of why it cannot be had."""
     try:
-        with open(source.path, "rb") as file:  # noqa: PTH123 - thousands per second
-            return hashlib.sha256(file.read(max(source.size, 0) + 1)).digest()
+        data = read_source(source.path, max_bytes + 1)
+    except Rejected as error:
+        return Record(source.path, "", max(source.size, 0), error.reason, error.fault)
     except OSError as error:
-        return error.strerror or str(error)
+        return Record(source.path, "", max(source.size, 0), RejectReason.UNREADABLE, error.strerror or str(error))
+    return hashlib.sha256(data).digest() if len(data) <= max_bytes else _too_large(source, len(data), max_bytes)
 
 
 def _is_known(source: Source, known: tuple[int, int, bytes] | None) -> bool:
@@ -104,6 +107,6 @@ def _settled(source: Source, listed_ns: int) -> Source:
     return source if source.mtime_ns < listed_ns - RACY_NS else source._replace(mtime_ns=UNKNOWN)
 
 
-def _too_large(source: Source, max_bytes: int) -> Record:
-    fault = f"{source.size} bytes, more than {max_bytes}"
-    return Record(source.path, "", source.size, RejectReason.TOO_LARGE, fault)
+def _too_large(source: Source, size: int, max_bytes: int) -> Record:
+    fault = f"at least {size} bytes, more than {max_bytes}"
+    return Record(source.path, "", size, RejectReason.TOO_LARGE, fault)

@@ -23,6 +23,8 @@ BYTES_PER_TOKEN = 2
 TASKS_PER_RUN = 32
 """Tasks into which small runs are cut, so that several workers end at about the same time."""
 MIN_TASK_BYTES = 2**18
+USUAL_BYTES = 2**14
+"""Of a file whose size nobody tells."""
 NAME_DIGITS = 32
 WORTH_KEEPING = 0.5
 """A shard of which less than this share is still wanted is dropped, and what is left of it encoded again."""
@@ -32,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 def cut(wanted: Sequence[Wanted], recipe: Recipe, *, folder: Path, shard_tokens: int) -> list[ShardTask]:
     """Tasks for the files that are to be encoded, in their order."""
-    total = sum(file.size for file in wanted)
+    total = sum(map(_bytes, wanted))
     limit = min(shard_tokens * BYTES_PER_TOKEN, max(total // TASKS_PER_RUN, MIN_TASK_BYTES))
     return [
         ShardTask(task_name(files, recipe), files, recipe, str(folder / SHARDS)) for files in _groups(wanted, limit)
@@ -43,13 +45,17 @@ def _groups(wanted: Sequence[Wanted], limit: int) -> Iterator[tuple[Wanted, ...]
     group: list[Wanted] = []
     size = 0
     for file in wanted:
-        if group and size + file.size > limit:
+        if group and size + _bytes(file) > limit:
             yield tuple(group)
             group, size = [], 0
         group.append(file)
-        size += file.size
+        size += _bytes(file)
     if group:
         yield tuple(group)
+
+
+def _bytes(file: Wanted) -> int:
+    return file.size if file.size >= 0 else USUAL_BYTES
 
 
 def task_name(files: Iterable[Wanted], recipe: Recipe) -> str:

@@ -9,7 +9,7 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from aurl.data.assignments import history
 from aurl.data.cache import TokenCache
 from aurl.data.encode import Recipe
 from aurl.data.index import Index
-from aurl.data.inputs import Source, default_spool, find, listing_digest
+from aurl.data.inputs import Found, Source, default_spool, find, listing_digest
 from aurl.data.labels import Labels
 from aurl.data.manifest import Manifest, is_whole, read_manifest
 from aurl.data.result import PrepareResult, from_audit
@@ -46,6 +46,7 @@ def prepare(
     folder: Path,
     *,
     jobs: int | None = None,
+    scheduler: str | None = None,
     cache: Path | None = None,
     dry_run: bool = False,
     report: Report = silent,
@@ -61,6 +62,7 @@ def prepare(
         profile: its sections `prepare` and `tokens`.
         folder: of the data set, made if need be.
         jobs: worker processes; one for each usable core by default.
+        scheduler: address of a dask scheduler whose workers are to do the work, as in tcp://host:8786.
         cache: folder of what can be computed again (`aurl.home.cache_folder()`); pieces that any data set has
             finished are taken from there. None: nothing is taken and nothing is kept there.
         dry_run: only tell what would be done.
@@ -75,26 +77,28 @@ def prepare(
     folder = folder.absolute()  # workers may have another working folder
     started, listed_ns = time.monotonic(), time.time_ns()
     recipe = recipe_of(profile)
-    sources = find(paths, spool=default_spool(), max_bytes=recipe.max_bytes).sources
+    found = find(paths, spool=default_spool(), max_bytes=recipe.max_bytes)
+    files, listing = len(found.sources) + len(found.refused), _listing(found, profile)
     old = _of_recipe(_manifest(folder), recipe)
-    if old and (known := _audit_if_unchanged(folder, old, profile, sources)):
+    if old and (known := _audit_if_unchanged(folder, old, profile, listing)):
         facts = {"reused": known["prepared"], "unchanged": True, "dry_run": dry_run}
         return from_audit(folder, known, seconds=time.monotonic() - started, **facts)
     if dry_run:
-        return _preview(folder, old, sources, started)
-    rules, workers = rules_of(profile), jobs or usable_cores()
+        return _preview(folder, old, found, started)
+    rules, jobs = rules_of(profile), jobs or usable_cores()
+    told = interrupts or Interrupts()
     try:
         with lock(folder / LOCK), _token_cache(cache, profile.prepare.cache_gb) as tokens:
             manifest = _manifest(folder)
             before = history(folder, manifest.assignments if manifest else None)
-            update = Update(folder, profile, recipe, rules, workers, tokens, report, interrupts or Interrupts())
-            done = update.run(_of_recipe(manifest, recipe), before, sources, listed_ns)
+            update = Update(folder, profile, recipe, rules, jobs, scheduler, tokens, report, told)
+            done = update.run(_of_recipe(manifest, recipe), before, found, listing, listed_ns)
     except (OSError, sqlite3.OperationalError) as error:
         message = f"cannot write to {folder}: {error}"
         raise AurlError(message, hint="make room, then run the same command: it goes on where it stopped") from error
     seconds = time.monotonic() - started
     if done.audit is None:
-        return PrepareResult(folder, len(sources), new=done.new, seconds=seconds, interrupted=True)
+        return PrepareResult(folder, files, new=done.new, seconds=seconds, interrupted=True)
     return from_audit(folder, done.audit, seconds=seconds, new=done.new, reused=done.reused, removed=done.removed)
 
 
@@ -158,11 +162,18 @@ def _of_recipe(manifest: Manifest | None, recipe: Recipe) -> Manifest | None:
     return manifest if manifest and manifest.signature == recipe.signature else None
 
 
-def _audit_if_unchanged(
-    folder: Path, old: Manifest, profile: Profile, sources: Sequence[Source]
-) -> dict[str, Any] | None:
+def _listing(found: Found, profile: Profile) -> str:
+    """A hash that is equal while no file has changed, nor the one that tells their labels."""
+    sources = list(found.sources)
+    metadata = profile.prepare.metadata
+    if metadata and (path := Path(metadata).expanduser()).exists():
+        sources.append(Source(metadata, path.stat().st_size, path.stat().st_mtime_ns))
+    return listing_digest(sources, found.refused)
+
+
+def _audit_if_unchanged(folder: Path, old: Manifest, profile: Profile, listing: str) -> dict[str, Any] | None:
     """The data set's audit, if files, profile and shards are as they were."""
-    same = old.prepare == profile.prepare.model_dump(mode="json") and old.listing == listing_digest(sources)
+    same = old.prepare == profile.prepare.model_dump(mode="json") and old.listing == listing
     if not same or not all(is_whole(folder, entry) for entry in old.shards):
         return None
     try:
@@ -171,15 +182,22 @@ def _audit_if_unchanged(
         return None
 
 
-def _preview(folder: Path, old: Manifest | None, sources: Sequence[Source], started: float) -> PrepareResult:
+def _preview(folder: Path, old: Manifest | None, found: Found, started: float) -> PrepareResult:
     """What a run would do, by the listing alone."""
     known: dict[str, tuple[int, int, bytes]] = {}
     if old:
         with Index.load(folder, old) as index:
             known = index.files()
+    sources = found.sources
     same = sum(source.path in known and known[source.path][:2] == source[1:] for source in sources)
     gone = len(known.keys() - {source.path for source in sources})
     seconds = time.monotonic() - started
     return PrepareResult(
-        folder, len(sources), new=len(sources) - same, reused=same, removed=gone, seconds=seconds, dry_run=True
+        folder,
+        len(sources) + len(found.refused),
+        new=len(sources) - same,
+        reused=same,
+        removed=gone,
+        seconds=seconds,
+        dry_run=True,
     )

@@ -31,19 +31,24 @@ class SplitSize:
     notes: int
 
 
+_COUNTS = ("files", "prepared", "pieces", "rejected", "duplicates", "notes", "tokens")
+
+
 @dataclass(frozen=True, slots=True)
 class PrepareResult:
     """A data set and the run that brought it up to date.
 
-    After a whole run `files` = `prepared` + `rejected` + `duplicates`. After an interrupted or a dry run the data set
-    is as it was before, and what could be told without touching it is in `files`, `new` and `removed`.
+    After a whole run `files` = `prepared` + `rejected` + `duplicates` + `left_out`. After an interrupted or a dry run
+    the data set is as it was before, and what could be told without touching it is in `files`, `new` and `removed`.
 
     Args:
         folder: the data set.
         files: found.
-        prepared: files in the data set as pieces.
+        prepared: files in the data set.
+        pieces: that were made of them; more than one of a file if preprocessing divides it.
         rejected: files that could not be used.
         duplicates: files with the same bytes as another.
+        left_out: near-duplicates of a file in the data set.
         new: contents that had to be encoded; in a dry run, files that would have to be read.
         reused: contents that an earlier run had finished.
         removed: contents that were in the data set and whose files are gone.
@@ -63,8 +68,10 @@ class PrepareResult:
     folder: Path
     files: int
     prepared: int = 0
+    pieces: int = 0
     rejected: int = 0
     duplicates: int = 0
+    left_out: int = 0
     new: int = 0
     reused: int = 0
     removed: int = 0
@@ -86,7 +93,8 @@ def from_audit(folder: Path, audit: Mapping[str, Any], **facts: Any) -> PrepareR
     rejects = {reason: Reject(value["files"], tuple(value["examples"])) for reason, value in audit["rejects"].items()}
     return PrepareResult(
         folder=folder,
-        **{name: audit[name] for name in ("files", "prepared", "rejected", "duplicates", "notes", "tokens")},
+        **{name: audit[name] for name in _COUNTS},
+        left_out=audit["near_duplicates"]["left_out"],
         music_seconds=audit["seconds"],
         rejects=rejects,
         repairs={name: Repair(**value) for name, value in audit["repairs"].items()},

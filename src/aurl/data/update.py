@@ -13,13 +13,14 @@ from aurl.data.borrow import borrow, keep
 from aurl.data.cache import TokenCache
 from aurl.data.commit import Commit
 from aurl.data.encode import Recipe, Wanted, encode_shard
-from aurl.data.engine import Engine
+from aurl.data.engine import Workers, open_engine
 from aurl.data.identify import Identified, identify
 from aurl.data.index import Index
-from aurl.data.inputs import Source
+from aurl.data.inputs import Found, Source
 from aurl.data.manifest import SHARDS, Manifest, shard_path
 from aurl.data.plan import Plan, make_plan, still_good
 from aurl.data.records import Record
+from aurl.midi.reasons import RejectReason
 from aurl.profile import Profile
 from aurl.progress import Interrupts, Progress, Report
 from aurl.storage import remove_leftovers, sha256_file, sync_file, sync_folder
@@ -63,19 +64,21 @@ class Update:
     recipe: Recipe
     rules: Rules
     jobs: int
+    scheduler: str | None
     cache: TokenCache | None
     report: Report
     interrupts: Interrupts
 
     def run(
-        self, old: Manifest | None, before: Mapping[str, Assignment], sources: Sequence[Source], listed_ns: int
+        self, old: Manifest | None, before: Mapping[str, Assignment], found: Found, listing: str, listed_ns: int
     ) -> Updated:
         """Bring the data set up to date.
 
         Args:
             old: what it is now, None if nothing in it is of use.
             before: how its contents were assigned to splits.
-            sources: what it is to hold.
+            found: what it is to hold.
+            listing: hash that is equal while nothing of it has changed.
             listed_ns: wall clock when they were listed.
         """
         section = self.profile.prepare
@@ -85,10 +88,10 @@ class Update:
             if old is None:
                 engine.warm_up()
             shards = index.follow(self.folder, old)
-            found = self._identify(index, sources, listed_ns)
-            if not found.complete:
+            identified = self._identify(index, found.sources, listed_ns)
+            if not identified.complete:
                 return Updated(None, 0)
-            wanted = _by_content(found)
+            wanted = _by_content(identified)
             places = index.places()
             retry = old is not None and old.limits != (section.timeout_seconds, section.memory_mb)
             good, kept = still_good(places, wanted, shards, retry=retry)
@@ -99,19 +102,25 @@ class Update:
                 return Updated(None, encoded.files)
             engine.end()
             commit = Commit(self.folder, self.profile, self.recipe, old, kept, encoded.shards, self.rules, before)
-            counted = commit.run(index, found, (*found.refused, *encoded.refused), sources)
+            unread = (*identified.refused, *encoded.refused)
+            settled = identified.settled and all(record.reason != RejectReason.UNREADABLE for record in unread)
+            refused = [Record(path, "", reason=reason, fault=fault) for path, reason, fault in found.refused]
+            files = len(found.sources) + len(found.refused)
+            listing = listing if settled else ""
+            counted = commit.run(index, identified.files, (*refused, *unread), files=files, listing=listing)
         if self.cache:
             keep(self.cache, [shard_path(self.folder, name) for name in encoded.shards])
         removed = len(places.keys() - wanted.keys())
         return Updated(counted, encoded.files, len(wanted) - encoded.files, removed)
 
-    def _engine(self) -> Engine:
+    def _engine(self) -> Workers:
         section = self.profile.prepare
-        return Engine(
+        return open_engine(
             jobs=self.jobs,
             folder=self.folder / SHARDS,
             timeout_seconds=section.timeout_seconds,
             memory_mb=section.memory_mb,
+            scheduler=self.scheduler,
         )
 
     def _identify(self, index: Index, sources: Sequence[Source], listed_ns: int) -> Identified:
@@ -139,7 +148,7 @@ class Update:
         tokens = self.profile.prepare.shard_tokens
         return make_plan(missing, self.recipe, folder=self.folder, shard_tokens=tokens, known=known)
 
-    def _encode(self, engine: Engine, plan: Plan) -> _Encoded:
+    def _encode(self, engine: Workers, plan: Plan) -> _Encoded:
         """Make the planned shards; those of an earlier run count as made."""
         shards = {name: sha256_file(shard_path(self.folder, name)) for name in plan.ready}
         total = sum(len(task.sources) for task in plan.tasks)
@@ -161,9 +170,9 @@ class Update:
         return _Encoded(shards, refused, files - copied, complete=tasks == len(plan.tasks))
 
 
-def _by_content(found: Identified) -> dict[bytes, Source]:
+def _by_content(identified: Identified) -> dict[bytes, Source]:
     """Content → its first file, in order of path."""
     wanted: dict[bytes, Source] = {}
-    for source, sha256 in found.files:
+    for source, sha256 in identified.files:
         wanted.setdefault(sha256, source)
     return wanted
