@@ -12,12 +12,14 @@ Entropy of pitch classes as in Wu & Yang (ISMIR 2020); the choice of parts and t
 for density and rhythm alone.
 """
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aurl.midi.score import Ints, Notes, Score, joined
+from aurl.midi.score import Ints, Notes, Score
 
 USUAL_DENSITY = 4.0
 """Notes in a beat at which the part for density reaches 1 - 1/e: sixteenths in one voice."""
@@ -25,6 +27,10 @@ OCTAVE = 12
 TWELFTHS = 12
 """Into which a beat is divided: sixteenths and triplets fall on them."""
 LONGEST_GAP = 4 * TWELFTHS
+PARTS = 5
+PITCH_BITS = 7
+PITCHES = 11 * OCTAVE
+"""Whole octaves that hold the 128 pitches of MIDI."""
 
 
 class Texture(NamedTuple):
@@ -45,46 +51,69 @@ def texture_of(score: Score) -> Texture:
     drums = [track.notes for track in score.tracks if len(track.notes) and track.is_drum]
     if not pitched and not drums:
         return Texture(0.0, 0.0)
-    notes = joined([*pitched, *drums])
-    beats = int(notes.offset.max() - notes.onset.min()) / score.ticks_per_beat
-    density = 1 - np.exp(-len(notes) / max(beats, 1) / USUAL_DENSITY)
-    parts = [density, _rhythm(notes, score.ticks_per_beat)]
+    every = _in_order([*pitched, *drums])
+    melodic = every if not drums else _in_order(pitched) if pitched else None
+    beats = (int(every.offset.max()) - every.onset.item(0)) / score.ticks_per_beat
+    parts = [1 - math.exp(-len(every.onset) / max(beats, 1.0) / USUAL_DENSITY), _rhythm(every, score.ticks_per_beat)]
     polyphony = 0.0
-    if pitched:
-        melodic = joined(pitched)
+    if melodic is not None:
         polyphony = _polyphony(melodic)
-        pitch = _entropy(np.bincount(melodic.pitch % OCTAVE)) / np.log2(OCTAVE)
-        parts += [1 - 1 / max(polyphony, 1.0), pitch, _melody(melodic)]
-    return Texture(round(polyphony, 3), round(float(sum(parts)) / 5, 4))
+        parts += [1 - 1 / max(polyphony, 1.0), _pitch(melodic), _melody(melodic)]
+    return Texture(round(polyphony, 3), round(sum(parts) / PARTS, 4))
 
 
-def _polyphony(notes: Notes) -> float:
+class _Ordered(NamedTuple):
+    """Notes in order of (onset, pitch); `last` marks the highest of each onset."""
+
+    onset: Ints
+    offset: Ints
+    pitch: Ints
+    last: NDArray[np.bool_]
+
+
+def _in_order(tables: Sequence[Notes]) -> _Ordered:
+    onset = np.concatenate([notes.onset for notes in tables])
+    pitch = np.concatenate([notes.pitch for notes in tables]).astype(np.int64)
+    offset = onset + np.concatenate([notes.duration for notes in tables])
+    if len(tables) > 1:
+        order = (onset << PITCH_BITS | pitch).argsort()
+        onset, pitch, offset = onset[order], pitch[order], offset[order]
+    last = np.empty(len(onset), np.bool_)
+    last[-1] = True
+    np.not_equal(onset[1:], onset[:-1], out=last[:-1])
+    return _Ordered(onset, offset, pitch, last)
+
+
+def _polyphony(notes: _Ordered) -> float:
     """Summed length of all notes over the time in which at least one sounds."""
-    order = np.argsort(notes.onset, kind="stable")
-    onset, offset = notes.onset[order], notes.offset[order]
-    reached = np.maximum.accumulate(offset)
-    silence = np.maximum(onset[1:] - reached[:-1], 0).sum()
-    sounding = int(reached[-1] - onset[0] - silence)
-    return float(notes.duration.sum()) / max(sounding, 1)
+    reached = np.maximum.accumulate(notes.offset)
+    silence = int((notes.onset[1:] - reached[:-1]).clip(0).sum())
+    sounding = reached.item(-1) - notes.onset.item(0) - silence
+    return float((notes.offset - notes.onset).sum() / max(sounding, 1))
 
 
-def _melody(notes: Notes) -> float:
-    """Entropy of the steps of the highest line, as a share of the largest possible."""
-    order = np.lexsort((notes.pitch, notes.onset))
-    onset, pitch = notes.onset[order], notes.pitch[order].astype(np.int64)
-    highest = pitch[np.append(onset[1:] != onset[:-1], True)]
-    steps = np.diff(highest).clip(-OCTAVE, OCTAVE) + OCTAVE
-    return _entropy(np.bincount(steps)) / float(np.log2(2 * OCTAVE + 1))
+def _pitch(notes: _Ordered) -> float:
+    """Entropy of the pitch classes, as a share of the largest possible."""
+    counts = np.bincount(notes.pitch, minlength=PITCHES).reshape(-1, OCTAVE).sum(axis=0)
+    return _entropy(counts) / math.log2(OCTAVE)
 
 
-def _rhythm(notes: Notes, ticks_per_beat: int) -> float:
-    onset: Ints = np.unique(notes.onset)
-    gaps = (2 * TWELFTHS * np.diff(onset) + ticks_per_beat) // (2 * ticks_per_beat)
-    return _entropy(np.bincount(gaps.clip(1, LONGEST_GAP))) / float(np.log2(LONGEST_GAP))
+def _melody(notes: _Ordered) -> float:
+    """Entropy of the steps of the highest line."""
+    highest = notes.pitch[notes.last]
+    steps = (highest[1:] - highest[:-1]).clip(-OCTAVE, OCTAVE) + OCTAVE
+    return _entropy(np.bincount(steps)) / math.log2(2 * OCTAVE + 1)
+
+
+def _rhythm(notes: _Ordered, ticks_per_beat: int) -> float:
+    """Entropy of the times between onsets."""
+    onset = notes.onset[notes.last]
+    gaps = (2 * TWELFTHS * (onset[1:] - onset[:-1]) + ticks_per_beat) // (2 * ticks_per_beat)
+    return _entropy(np.bincount(gaps.clip(1, LONGEST_GAP))) / math.log2(LONGEST_GAP)
 
 
 def _entropy(counts: NDArray[np.int64]) -> float:
     """In bits, 0 where nothing is counted."""
-    counts = counts[counts > 0]
-    total = counts.sum()
-    return float(np.log2(total) - (counts * np.log2(counts)).sum() / total) if len(counts) > 1 else 0.0
+    found = [count for count in counts.tolist() if count]  # few of them: faster than arrays
+    total = sum(found)
+    return math.log2(total) - sum(count * math.log2(count) for count in found) / total if total else 0.0
