@@ -17,7 +17,7 @@ from aurl.preprocess.registry import PREPROCESS, Preprocessed, PreprocessStep
 
 By = Literal["bars", "phrases"]
 PULL = 0.5
-"""What the strongest boundary is worth: a segment may be 70 % longer or shorter for it (0.7² ≈ PULL)."""
+"""What a cut costs where no boundary is: as much as a segment that is 70 % too long or too short (0.7² ≈ PULL)."""
 _END_OF_TIME = np.iinfo(np.int64).max
 
 
@@ -66,7 +66,9 @@ def _regular(count: int, bars: int, min_bars: int) -> list[int]:
 def _at_phrases(strength: NDArray[np.float64], bars: int, min_bars: int) -> list[int]:
     """Bars with which segments begin, so that boundaries are strong and lengths near `bars` (dynamic programming)."""
     count = len(strength)
-    reward = PULL * (strength - strength.mean())
+    needed = max(count // bars - 1, 1)
+    strong = np.sort(strength)[-needed]  # not the strongest: one long rest must not make all others weak
+    weakness = PULL * np.maximum(1 - strength / strong, 0) if strong else np.zeros(count)
     lengths = np.arange(min_bars, 2 * bars + 1)
     penalty = np.square(lengths / bars - 1)
     cost = np.full(count + 1, np.inf)
@@ -77,7 +79,7 @@ def _at_phrases(strength: NDArray[np.float64], bars: int, min_bars: int) -> list
         total = cost[possible] + penalty[: len(possible)]
         best = int(total.argmin())
         came_from[stop] = possible[best]
-        cost[stop] = total[best] - (reward[stop] if stop < count else 0.0)
+        cost[stop] = total[best] + (weakness[stop] if stop < count else 0.0)
     starts = [int(came_from[count])]
     while starts[-1]:
         starts.append(int(came_from[starts[-1]]))
