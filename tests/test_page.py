@@ -72,8 +72,16 @@ def test_many_bars_have_few_labels():
     assert len(labels) <= page.MAX_LABELS
 
 
+def test_a_ranking_lies_in_proportion():
+    figure = ET.fromstring(page.ranking("x", {"Acoustic Grand Piano": 8, "Drums": 2}))
+    widths = [float(rect.get("width")) for rect in figure.findall(".//rect")]
+    assert widths[1] / widths[0] == 0.25
+    assert "Acoustic Grand Piano" in [text.text for text in figure.iter("text")]
+
+
 def test_a_chart_of_nothing():
-    assert ET.fromstring(page.bars("x", {})).findall(".//rect") == []
+    for chart in (page.bars, page.ranking):
+        assert ET.fromstring(chart("x", {})).findall(".//rect") == []
 
 
 def test_figures():

@@ -16,6 +16,10 @@ GAP = 0.15
 """Share of a bar's room that stays empty."""
 MAX_GAP = 4.0
 GRID_LINES = 4
+ROW_HEIGHT = 18
+LABEL_WIDTH = 150
+MAX_LABEL = 26
+"""Characters of a label that are shown beside a bar."""
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c2430; --soft: #667085; --line: #d8dde6; --bar: #3b6fd4; --back: #ffffff;
@@ -111,7 +115,25 @@ def bars(title: str, values: Mapping[str, float], *, unit: str = "") -> str:
         if place % step == 0:
             at = f'x="{x + room / 2:.1f}" y="{HEIGHT - MARGIN_BOTTOM + 16}"'
             parts.append(f'<text {at} text-anchor="middle">{text(label)}</text>')
-    drawing = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{text(title)}">{"".join(parts)}</svg>'
+    return _drawing(title, HEIGHT, parts)
+
+
+def ranking(title: str, values: Mapping[str, float], *, unit: str = "") -> str:
+    """Bars that lie one below the other, for labels that are words; in the order given."""
+    top = max(values.values(), default=0.0) or 1.0
+    parts = []
+    for place, (label, value) in enumerate(values.items()):
+        y, long = place * ROW_HEIGHT, (WIDTH - 2 * LABEL_WIDTH) * value / top
+        told = f"<title>{text(label)}: {_figure(value)} {text(unit)}</title>"
+        size = f'width="{long:.2f}" height="{ROW_HEIGHT - MAX_GAP}"'
+        parts.append(f'<text x="{LABEL_WIDTH - 6}" y="{y + 12}" text-anchor="end">{text(label[:MAX_LABEL])}</text>')
+        parts.append(f'<rect x="{LABEL_WIDTH}" y="{y}" {size}>{told}</rect>')
+        parts.append(f'<text x="{LABEL_WIDTH + long + 6:.1f}" y="{y + 12}">{_figure(value)}</text>')
+    return _drawing(title, ROW_HEIGHT * max(len(values), 1), parts)
+
+
+def _drawing(title: str, height: float, parts: Sequence[str]) -> str:
+    drawing = f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{text(title)}">{"".join(parts)}</svg>'
     return f"<figure><figcaption>{text(title)}</figcaption>{drawing}</figure>"
 
 

@@ -34,7 +34,7 @@ def audit_page(audit: Audit, *, title: str) -> str:
         Section("Near-duplicates", _near(audit), "The same music in another key, tempo or arrangement."),
     ]
     sections += [
-        Section(f"Label: {name}", page.bars("pieces", values, unit="pieces"))
+        Section(f"Label: {name}", page.charts([page.ranking("Pieces", values, unit="pieces")]))
         for name, values in audit["labels"].items()
     ]
     counts = f"{audit['prepared']:,} of {audit['files']:,} files prepared"
@@ -71,11 +71,11 @@ def _pieces(audit: Audit) -> list[str]:
         "tempo": "Tempo in BPM, from",
         "polyphony": "Notes that sound together",
         "complexity": "Complexity, from",
-        "key": "Key",
         "meter": "Meter",
     }
     charts = [page.bars(title, _most(found[name]), unit="pieces") for name, title in titles.items()]
-    return [*charts, page.bars("Instruments", _instruments(found["instruments"]), unit="pieces")]
+    charts.append(page.ranking("Key", _most(found["key"]), unit="pieces"))
+    return [*charts, page.ranking("Instruments", _instruments(found["instruments"]), unit="pieces")]
 
 
 def _notes(audit: Audit) -> list[str]:
