@@ -45,6 +45,11 @@ def full_disk(task: Errand, faults: Mapping[int, Fault], mark: Mark) -> None:
     raise OSError(28, "No space left on device")
 
 
+def sleep_unmarked(task: Errand, faults: Mapping[int, Fault], mark: Mark) -> None:
+    """Work that never says where it is, so that no alarm clock is set."""
+    time.sleep(600)
+
+
 def _nothing(task: Errand, index: int) -> None:
     """A harmless file."""
 
@@ -79,6 +84,19 @@ def _killed(task: Errand, index: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def _host_killed_once(task: Errand, index: int) -> None:
+    """The process that started this one is killed, as when a machine of a cluster is lost."""
+    once = Path(task.folder, f"{task.name}-{index}")
+    if not once.exists():
+        once.touch()
+        _host_killed(task, index)
+
+
+def _host_killed(task: Errand, index: int) -> None:
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(600)
+
+
 HARM = {
     "fine": _nothing,
     "crash": _crash,
@@ -87,5 +105,8 @@ HARM = {
     "bomb": _bomb,
     "killed once": _killed_once,
     "killed": _killed,
+    "host killed once": _host_killed_once,
+    "host killed": _host_killed,
+    "print": lambda task, index: os.write(1, b"a library prints this\n"),
     "quit": lambda task, index: os._exit(5),
 }

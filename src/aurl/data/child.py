@@ -12,7 +12,7 @@ from contextlib import suppress
 from importlib import import_module
 from queue import SimpleQueue
 from threading import Thread, Timer
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO, cast
 
 from aurl.data.limits import limit_memory
 from aurl.data.worker import OUT_OF_TIME, ending_of, perform
@@ -31,12 +31,14 @@ class Child:
     def __init__(self, memory_bytes: int) -> None:
         self._expired = False
         self._process = subprocess.Popen(  # noqa: S603 - ourselves
-            [sys.executable, "-m", __name__, str(memory_bytes)],
+            [sys.executable, "-P", "-m", __name__, str(memory_bytes)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
             start_new_session=True,  # what a terminal sends to the parent is not for its children
         )
+        self._stdin = cast("IO[bytes]", self._process.stdin)
+        self._stdout = cast("IO[bytes]", self._process.stdout)
 
     @property
     def alive(self) -> bool:
@@ -63,21 +65,18 @@ class Child:
         """End it, whatever it does."""
         self._process.kill()
         self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            with suppress(OSError):
-                pipe.close()  # type: ignore[union-attr]
+        with suppress(OSError):  # what it was never sent is still there to be flushed
+            self._stdin.close()
+        self._stdout.close()
 
     def _expire(self) -> None:
         self._expired = True
         self._process.kill()
 
     def _ask(self, message: bytes) -> bytes:
-        stdin, stdout = self._process.stdin, self._process.stdout
-        if stdin is None or stdout is None:
-            raise EOFError
-        pickle.dump(message, stdin)
-        stdin.flush()
-        answer: bytes = pickle.load(stdout)  # noqa: S301 - written by our own child
+        pickle.dump(message, self._stdin)
+        self._stdin.flush()
+        answer: bytes = pickle.load(self._stdout)  # noqa: S301 - written by our own child
         return answer
 
 

@@ -53,9 +53,9 @@ class ClusterEngine:
         self._folder = folder
         self._seconds = timeout_seconds
         self._running: dict[str, Attempts[Any]] = {}
+        self._cluster = DaskCluster(scheduler, patience_seconds=patience_seconds)
         token = secrets.token_hex(8)
         self._run = Run(token, str(folder / f".{token}.tmp"), memory_mb * 2**20, versions())
-        self._cluster = DaskCluster(scheduler, patience_seconds=patience_seconds)
 
     def __enter__(self) -> Self:
         """Make sure that there are workers, and that all can do what is wanted.
@@ -66,6 +66,7 @@ class ClusterEngine:
         try:
             self._cluster.wait_for_worker()
             write_text(Path(self._run.token_file), self._run.token)
+            self._cluster.require(check.__module__)
             self._cluster.tell(check, self._run)
         except BaseException:
             self.__exit__()

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any
 
 import aurl
@@ -42,8 +43,12 @@ class DaskCluster:
             hint = f"is it running? dask scheduler; then: dask worker {address}"
             raise AurlError(f"no dask scheduler answers at {address}", hint=hint) from error
         except (ValueError, TypeError) as error:
-            raise UsageError(f"{address} is no address of a scheduler: {error}", hint="tcp://HOST:8786") from error
+            raise UsageError(
+                f"{address} is no address of a scheduler: {_line(error)}", hint="tcp://HOST:8786"
+            ) from error
         self._completed = dask.as_completed(loop=self._client.loop, with_results=True, raise_errors=False)
+        self._killed = dask.KilledWorker
+        self._is_lost = False
         self._threads, self._counted, self._seen = 0, 0.0, time.monotonic()
 
     def close(self) -> None:
@@ -77,7 +82,15 @@ class DaskCluster:
         while not self.threads():
             time.sleep(POLL_SECONDS)
 
-    def tell(self, function: Callable[..., None], *args: Any) -> None:
+    def require(self, module: str) -> None:
+        """Make sure that all workers can import the module, without which they cannot say what is wrong.
+
+        Raises:
+            AurlError: one cannot.
+        """
+        self.tell(resolve_name, f"{module}:__name__")
+
+    def tell(self, function: Callable[..., Any], *args: Any) -> None:
         """Call the function in all workers.
 
         Raises:
@@ -90,7 +103,7 @@ class DaskCluster:
                 raise self._explained(answer, f"the dask worker {address}")
 
     def submit(self, function: Callable[..., Any], *args: Any) -> str:
-        """Have a worker call the function; returns the key of its result."""
+        """Have a worker call the function, which returns no tuple; returns the key of its result."""
         with self._reaching():
             future = self._client.submit(function, *args, pure=False)
             self._completed.add(future)
@@ -103,31 +116,35 @@ class DaskCluster:
             AurlError: the scheduler was lost, or a worker cannot do what it is given.
         """
         for future, result in self._completed.next_batch(block=False):
-            error = result[1] if isinstance(result, tuple) else result
-            if future.status == "finished":
-                yield future.key, result
-            elif type(error).__name__ == "KilledWorker":
-                yield future.key, LOST_WORKER
-            elif future.status == "error":
+            if isinstance(result, BaseException):
+                raise self._lost(result)
+            _, error, _ = result if isinstance(result, tuple) else (None, None, None)
+            if error is not None and not isinstance(error, self._killed):
                 raise self._explained(error, f"a worker of {self._address}")
-            else:
-                raise self._lost(error)
+            yield future.key, result if error is None else LOST_WORKER
 
     @contextmanager
     def _reaching(self) -> Iterator[None]:
+        if self._is_lost:  # each call would try again for many seconds
+            raise self._lost(ConnectionError("it was lost before"))
         try:
             yield
         except Exception as error:  # which one depends on dask's version and on the transport
             raise self._lost(error) from error
 
     def _lost(self, error: BaseException) -> AurlError:
+        self._is_lost = True
         hint = "run the same command again: it goes on where it stopped"
-        return AurlError(f"lost the dask scheduler at {self._address}: {error}", hint=hint)
+        return AurlError(f"lost the dask scheduler at {self._address}: {_line(error)}", hint=hint)
 
     def _explained(self, error: BaseException, worker: str) -> AurlError:
         if isinstance(error, AurlError):
             return error
         if isinstance(error, ImportError):
-            message = f"{worker} cannot import aurl: {error}"
+            message = f"{worker} cannot import aurl: {_line(error)}"
             return AurlError(message, hint=f"install aurl {aurl.__version__} for all workers, and start them again")
-        return AurlError(f"{worker} failed: {type(error).__name__}: {error}", hint="see the worker's own log")
+        return AurlError(f"{worker} failed: {type(error).__name__}: {_line(error)}", hint="see the worker's own log")
+
+
+def _line(error: BaseException) -> str:
+    return str(error).partition("\n")[0]

@@ -109,11 +109,8 @@ def stop(run: Run) -> None:
 
 
 def _take(memory_bytes: int) -> Child:
-    while _idle[memory_bytes]:
-        try:
-            child = _idle[memory_bytes].pop()
-        except IndexError:  # another thread was faster
-            break
+    """An idle child, or else a new one."""
+    while child := _pop(memory_bytes):
         if child.alive:
             return child
         child.end()
@@ -121,8 +118,12 @@ def _take(memory_bytes: int) -> Child:
 
 
 def _end_idle(memory_bytes: int) -> None:
-    while _idle[memory_bytes]:
-        try:
-            _idle[memory_bytes].pop().end()
-        except IndexError:
-            return
+    while child := _pop(memory_bytes):
+        child.end()
+
+
+def _pop(memory_bytes: int) -> Child | None:
+    try:
+        return _idle[memory_bytes].pop()
+    except IndexError:
+        return None
