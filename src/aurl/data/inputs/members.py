@@ -9,8 +9,8 @@ import numpy as np
 from aurl.data.inputs.names import ARCHIVE_SUFFIXES, WANTED, is_shadow
 from aurl.midi.reasons import Rejected, RejectReason
 
-MAX_MEMBERS = 2**20 - 1
-"""More than twice the largest collection of MIDI files that is passed around (MetaMIDI: 436,631)."""
+MAX_MEMBERS = 2**19
+"""The largest collection of MIDI files that is passed around, MetaMIDI, has 436,631."""
 MAX_NAME_BYTES = 2**15
 BOMB_FLOOR_BYTES = 2**28
 BOMB_RATIO = 200

@@ -32,7 +32,7 @@ class PackedStream:
         self._pieces = unpacked(file.read, DECODERS[magic], magic)
         self._held = b""
         self._at = 0
-        self._given = 0
+        self._given = self._unpacked = 0
 
     def tell(self) -> int:
         """Bytes read or passed over."""
@@ -72,7 +72,8 @@ class PackedStream:
         """Whether bytes are at hand."""
         if self._at == len(self._held):
             self._held, self._at = next(self._pieces, b""), 0
-            if self._given > max(BOMB_FLOOR_BYTES, BOMB_RATIO * self._file.tell()):
+            self._unpacked += len(self._held)
+            if self._unpacked > max(BOMB_FLOOR_BYTES, BOMB_RATIO * self._file.tell()):
                 raise Rejected(RejectReason.ARCHIVE_BOMB, f"unpacks to more than {BOMB_RATIO} times its size")
         return bool(self._held)
 

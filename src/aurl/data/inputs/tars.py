@@ -120,13 +120,11 @@ def members(stream: Stream) -> Iterator[Member]:
     Raises:
         Rejected: the archive is damaged from here on.
     """
-    pending = None
     for header in headers(stream):
-        if pending:  # its data are all there, or there would be no next header
-            yield pending
-        pending = _member(header, stream.tell()) if wanted(header.name) else None
-    if pending:
-        yield pending
+        start = stream.tell()
+        stream.skip(header.size)
+        if wanted(header.name) and (member := _member(header, start)):
+            yield member
 
 
 def _member(header: Header, start: int) -> Member | None:
