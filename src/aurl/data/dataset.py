@@ -65,6 +65,11 @@ class DatasetInfo:
         reader = PieceReader(self.folder, split)
         return (reader.record(number) for number in range(len(reader)))
 
+    def labels(self, split: str) -> list[dict[str, str]]:
+        """Labels of the pieces of a split (composer, genre, …), in the same order."""
+        with Index.load(self.folder, self.manifest) as index:
+            return index.labels(split)
+
 
 def open_dataset(folder: Path) -> DatasetInfo:
     """Look at a data set without reading its ids.
