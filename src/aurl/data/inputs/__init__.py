@@ -1,7 +1,7 @@
 """Any place that holds music → a list of pieces to read, and the bytes of each."""
 
 from aurl.data.inputs.find import find
-from aurl.data.inputs.names import suffix_of
+from aurl.data.inputs.names import ARCHIVE_SUFFIXES, is_remote, suffix_of
 from aurl.data.inputs.read import read_source
 from aurl.data.inputs.source import UNKNOWN, Found, Refused, Source, listing_digest
 from aurl.data.inputs.spool import default_spool

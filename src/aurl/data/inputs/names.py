@@ -37,10 +37,13 @@ def name_of(path: str) -> str:
 
 def suffix_of(path: str) -> str:
     """The lower-case suffix of the piece that a logical path names: `.abc` for `tunes.abc.gz!/12`."""
-    outer, mark, ordinal = path.rpartition(MARK)
-    if mark and ordinal.isdecimal() and name_of(outer).endswith(BOOKS):
-        path = outer
-    return PurePosixPath(name_of(path).removesuffix(GZIP)).suffix
+    outer, inner = next(splits(path), ("", path))
+    book, _, ordinal = inner.rpartition(MARK)
+    if name_of(outer).endswith(BOOKS):
+        inner = outer
+    elif ordinal.isdecimal() and book.lower().endswith(BOOKS):
+        inner = book
+    return PurePosixPath(name_of(inner).removesuffix(GZIP)).suffix
 
 
 def is_shadow(path: str) -> bool:
@@ -67,7 +70,7 @@ def parts(path: str) -> tuple[str, str]:
     if not remote and os.path.isfile(path):  # noqa: PTH113 - thousands per second
         return path, ""
     for outer, inner in splits(path):
-        if remote or os.path.isfile(outer):  # noqa: PTH113
+        if inner and (remote or os.path.isfile(outer)):  # noqa: PTH113
             return outer, inner
     if remote:
         return path, ""
