@@ -20,8 +20,9 @@ from aurl.errors import DamagedError
 
 BYTES_PER_TOKEN = 2
 """MIDI bytes that become one id: 2.1 over a mixed corpus of 2,415 files."""
-TASKS_PER_RUN = 32
-"""Tasks into which small runs are cut, so that several workers end at about the same time."""
+TASKS_PER_RUN = 256
+"""Tasks into which runs are cut that would fill fewer shards, so that the workers of a cluster all have some and end
+at about the same time; twice as many tasks cost nothing on 2,415 files."""
 MIN_TASK_BYTES = 2**18
 USUAL_BYTES = 2**14
 """Of a file whose size nobody tells."""
