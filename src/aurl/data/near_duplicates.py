@@ -16,8 +16,8 @@ from aurl.midi.score import Ints
 
 DEFAULT_SIMILARITY = 0.25
 """Estimated Jaccard index from which pieces count as one; how it was chosen is in docs/data.md."""
-CANDIDATE_CHANCE = 0.95
-"""Least probability that a pair which is just similar enough shares a band."""
+CANDIDATE_CHANCE = 0.99
+"""Least probability that a pair which is just similar enough shares a band, were bands independent; they make it 0.978."""
 LEADERS_PER_BUCKET = 8
 """A bucket with more pieces that are all unlike is one of a commonplace; the rest of it is left alone."""
 _PAIRS_AT_ONCE = 2**14
@@ -49,10 +49,8 @@ def group(fingerprints: Numbers, *, threshold: float = DEFAULT_SIMILARITY) -> In
     near = _Nearness(fingerprints, threshold)
     sets = np.arange(len(fingerprints))
     said = (fingerprints[:, 0] != NO_NUMBER).nonzero()[0] if len(fingerprints) else sets
-    size = fingerprints.shape[1]
-    rows = rows_of_a_band(threshold, size)
-    for start in range(0, size - rows + 1, rows):
-        members, buckets = _shared(said, _keys(fingerprints[said, start : start + rows]))
+    for band in bands(threshold, fingerprints.shape[1]):
+        members, buckets = _shared(said, _keys(fingerprints, said, band))
         _join(sets, members, near.leaders(members, buckets, most=LEADERS_PER_BUCKET))
     members, buckets = _shared(said, sets[said])
     groups = np.arange(len(fingerprints))
@@ -60,12 +58,22 @@ def group(fingerprints: Numbers, *, threshold: float = DEFAULT_SIMILARITY) -> In
     return groups
 
 
-def rows_of_a_band(threshold: float, size: int) -> int:
-    """Numbers in a band: as many as leave a pair at the threshold its chance (Leskovec et al., MMDS, section 3.4)."""
+def bands(threshold: float, size: int) -> list[Ints]:
+    """Which numbers of a fingerprint are looked at together (Leskovec et al., Mining of Massive Datasets, section 3.4).
+
+    A band has as many as leave a pair at the threshold its chance to agree in one. Every number is in two bands, beside
+    its neighbours and beside distant ones, so that few pairs have bad luck in all of them.
+    """
     rows = 1
-    while rows < size and 1 - (1 - threshold ** (rows + 1)) ** (size // (rows + 1)) >= CANDIDATE_CHANCE:
+    while rows < size and _chance(threshold, rows + 1, size) >= CANDIDATE_CHANCE:
         rows += 1
-    return rows
+    numbers = np.arange(size - size % rows)
+    found = [*numbers.reshape(-1, rows), *numbers.reshape(rows, -1).T]
+    return found if 1 < rows < size else found[: len(found) // 2]
+
+
+def _chance(threshold: float, rows: int, size: int) -> float:
+    return float(1 - (1 - threshold**rows) ** (2 * (size // rows)))
 
 
 class _Nearness:
@@ -118,12 +126,12 @@ class _Nearness:
         return alike
 
 
-def _keys(columns: Numbers) -> NDArray[np.uint64]:
-    """One number for each row of numbers; that different rows meet by chance costs a comparison, no more."""
-    keys = np.zeros(len(columns), np.uint64)
-    for column in columns.T:
+def _keys(fingerprints: Numbers, pieces: Ints, band: Ints) -> NDArray[np.uint64]:
+    """A number for what each piece has in a band; that others meet by chance costs a comparison, no more."""
+    keys = np.zeros(len(pieces), np.uint64)
+    for column in band:
         keys *= _MULTIPLIER
-        keys += column
+        keys += fingerprints[pieces, column]
     return keys
 
 
