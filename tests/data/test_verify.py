@@ -171,6 +171,18 @@ def test_whole_pieces_are_not_given_up_for_a_damaged_shard(folder, midi):
     assert contents(folder) == before
 
 
+def test_nothing_is_touched_where_all_files_are_gone(folder, midi):
+    for number in range(len(read_manifest(folder).shards)):
+        flip(shard(folder, number))
+    before = contents(folder)
+    shutil.rmtree(midi)
+    midi.mkdir()
+    checked = Repair(folder, jobs=1).run()
+    assert len(faulty(checked)) == len(read_manifest(folder).shards)
+    assert str(midi) in checked.damage[0].fault
+    assert contents(folder) == before
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_a_flipped_bit_in_the_index_is_found_or_of_no_consequence(folder, made, seed):
     path = folder / "index.sqlite"

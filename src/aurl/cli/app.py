@@ -7,7 +7,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from aurl import __version__
-from aurl.cli import profile
+from aurl.cli import cache, profile
 from aurl.cli.command import with_output
 from aurl.cli.demo import demo
 from aurl.cli.generate import generate
@@ -20,7 +20,10 @@ from aurl.errors import UsageError
 
 COMMANDS: tuple[Callable[..., Any], ...] = (prepare, train, resume, generate, demo)
 """In the order of `aurl --help`; the function's name is the command's."""
-GROUPS = {"profile": ("List, show, write and check profiles.", profile.COMMANDS)}
+GROUPS = {
+    "profile": ("List, show, write and check profiles.", profile.COMMANDS),
+    "cache": ("Look at, check, mend and trim what has been prepared once.", cache.COMMANDS),
+}
 """Commands that have subcommands."""
 
 app = typer.Typer(

@@ -18,16 +18,15 @@ if TYPE_CHECKING:
     from aurl.home import Home
 
 CHECKED = ("preprocess", "split")
-SOURCES_NAME = "sources.json"
 DEFAULT_NAME = "midi"
 
 
 def prepare(
     output: Output,
-    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="MIDI files, folders, or globs.")],
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Files, folders, globs, archives, URLs.")],
     name: Annotated[
         str | None,
-        typer.Option("--name", "-n", metavar="NAME", help="Name of the data set; that of the first folder by default."),
+        typer.Option("--name", "-n", metavar="NAME", help="Name of the data set; that of the first path by default."),
     ] = None,
     profile: Profiles = None,
     overrides: Overrides = None,
@@ -62,7 +61,7 @@ def prepare(
 
     home = Home.locate()
     folder = home.new_dataset(name or default_name(paths))
-    sources = sorted({str(Path(path).expanduser().absolute()) for path in paths})
+    sources = sorted({_settled(path) for path in paths})
     if not force:
         _check_sources(folder, sources)
     flags = {"prepare.metadata": _absolute(metadata), "prepare.dedupe": dedupe}
@@ -93,20 +92,34 @@ def _absolute(path: str | None) -> str | None:
     return path and str(Path(path).expanduser().absolute())
 
 
+def _settled(path: str) -> str:
+    """What means the same from every working folder."""
+    from aurl.data.inputs import is_remote
+
+    return path if is_remote(path) else str(Path(path).expanduser().absolute())
+
+
 def default_name(paths: list[str]) -> str:
-    """The name of the first folder, or of the folder of the first file or glob, as far as it can be a name."""
+    """A name from the first path: of the folder, archive or URL, or of the folder of a file or glob."""
+    from aurl.data.inputs import ARCHIVE_SUFFIXES, is_remote
     from aurl.home import FORBIDDEN_IN_NAMES, MAX_NAME_LENGTH
 
-    first = Path(paths[0]).expanduser().absolute()
-    while not first.is_dir() and (glob.has_magic(str(first)) or first.is_file()):
-        first = first.parent
-    kept = "".join("_" if c in FORBIDDEN_IN_NAMES or not c.isprintable() else c for c in first.resolve().name)
+    path = Path(paths[0]).expanduser().absolute()
+    archive = next((suffix for suffix in ARCHIVE_SUFFIXES if paths[0].lower().endswith(suffix)), "")
+    if is_remote(paths[0]) or (archive and not path.is_dir()):
+        name = paths[0].rstrip("/").rpartition("/")[2]
+        name = name[: len(name) - len(archive)]
+    else:
+        while not path.is_dir() and (glob.has_magic(str(path)) or path.is_file()):
+            path = path.parent
+        name = path.resolve().name
+    kept = "".join("_" if c in FORBIDDEN_IN_NAMES or not c.isprintable() else c for c in name)
     return kept.lstrip(".")[:MAX_NAME_LENGTH] or DEFAULT_NAME
 
 
 def _check_sources(folder: Path, sources: list[str]) -> None:
     """Preparing brings a data set up to date with its own files; other files would silently replace them."""
-    from aurl.home import DATASET_MARK
+    from aurl.home import DATASET_MARK, SOURCES_NAME
     from aurl.storage import read_json
 
     if not (folder / DATASET_MARK).is_file() or not (folder / SOURCES_NAME).is_file():
@@ -122,6 +135,7 @@ def _check_sources(folder: Path, sources: list[str]) -> None:
 def _finish(
     output: Output, home: "Home", result: "PrepareResult", sources: list[str], *, strict: bool
 ) -> ExitCode | None:
+    from aurl.home import SOURCES_NAME
     from aurl.storage import write_json
 
     write_json(result.folder / SOURCES_NAME, sources)

@@ -19,6 +19,7 @@ from aurl.data.assignments import history
 from aurl.data.cache import TokenCache
 from aurl.data.cache.result import Damage
 from aurl.data.cache.shelf import Shelf, whole_shards
+from aurl.data.inputs import default_spool, find
 from aurl.data.manifest import NAME, Manifest, ShardEntry, read_manifest, shard_path
 from aurl.data.prepare import LOCK, prepare, recipe_of, usable_cores
 from aurl.data.remake import from_cache, from_sources, remake_assignments, remake_index, remove_index
@@ -114,11 +115,12 @@ class Repair:
         gone = [one.source for one in before.values() if bytes.fromhex(one.sha256) in kept and _is_gone(one.source)]
         if gone:
             return (), f"{len(gone):,} pieces that are whole would be lost, too: their files are gone, as {gone[0]}"
-        for path in (*left, self.folder / audit.NAME):  # what is missing is made again
-            path.unlink(missing_ok=True)
-        if self.folder / index.NAME in left:
-            remove_index(self.folder)
         try:
+            find(sources, spool=default_spool(), max_bytes=recipe_of(profile).max_bytes)  # or there is nothing to go by
+            for path in (*left, self.folder / audit.NAME):  # what is missing is made again
+                path.unlink(missing_ok=True)
+            if self.folder / index.NAME in left:
+                remove_index(self.folder)
             prepare(sources, profile, self.folder, jobs=self.jobs, report=self.report, interrupts=self.interrupts)
             after = history(self.folder, read_manifest(self.folder).assignments)
         except AurlError as error:

@@ -19,7 +19,7 @@ from aurl.data.cache.result import CacheCheck, CacheStats, Damage, Merged, Trimm
 from aurl.data.cache.shelf import Shelf, facts_of, is_name, is_whole_shard, whole_shards
 from aurl.data.manifest import SHARDS
 from aurl.errors import AurlError, DamagedError, LockedError, NotFoundError
-from aurl.progress import Progress, Report, silent
+from aurl.progress import Interrupts, Progress, Report, silent
 from aurl.storage import link_or_copy, lock
 
 LOCK = ".lock"
@@ -139,27 +139,35 @@ class TokenCache:
         """What the cache holds."""
         return self._use(lambda index: upkeep.stats(index, self._shelf, max_bytes=self.max_bytes))
 
-    def verify(self, *, repair: bool = False, report: Report = silent) -> CacheCheck:
+    def verify(
+        self, *, repair: bool = False, report: Report = silent, interrupts: Interrupts | None = None
+    ) -> CacheCheck:
         """Read every shard from end to end, and compare the index with it.
 
         Args:
             repair: remove what is damaged, which can be computed again, and put the index right.
             report: told of every shard.
+            interrupts: looked at between two shards; what was found until then is returned.
 
         Raises:
             LockedError: `repair`, and another process removes shards.
         """
         fault = next(iter(self._index.faults()), "")
+        stopping = interrupts or Interrupts()
+
+        def check(index: CacheIndex) -> CacheCheck:
+            return upkeep.check(index, self._shelf, repair=repair, report=report, interrupts=stopping)
+
         if not repair:
-            damage = [Damage(self.folder / NAME, fault)] if fault else []
-            found = self._use(lambda index: upkeep.check(index, self._shelf, repair=False, report=report))
-            return CacheCheck(found.shards, (*damage, *found.damage))
-        with self._locked():
-            damage = [Damage(self.folder / NAME, fault, "made again from the shards")] if fault else []
-            if fault:
-                self._replace_index(sqlite3.DatabaseError(fault))
-            found = self._use(lambda index: upkeep.check(index, self._shelf, repair=True, report=report))
-            self._use(lambda index: upkeep.tidy(index, self._shelf))
+            found = self._use(check)
+        else:
+            with self._locked():
+                if fault:
+                    self._replace_index(sqlite3.DatabaseError(fault))
+                found = self._use(check)
+                self._use(lambda index: upkeep.tidy(index, self._shelf))
+        mended = "made again from the shards" if repair else ""
+        damage = [Damage(self.folder / NAME, fault, mended)] if fault else []
         return CacheCheck(found.shards, (*damage, *found.damage))
 
     def merge(self, folder: Path, *, report: Report = silent) -> Merged:

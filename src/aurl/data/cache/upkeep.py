@@ -7,7 +7,7 @@ from aurl.data.cache.index import CacheIndex, Facts
 from aurl.data.cache.result import CacheCheck, CacheStats, Damage, RecipeStats, Trimmed
 from aurl.data.cache.shelf import Shelf, facts_of
 from aurl.errors import DamagedError
-from aurl.progress import Progress, Report
+from aurl.progress import Interrupts, Progress, Report
 from aurl.storage import remove_leftovers
 
 
@@ -105,15 +105,17 @@ def stats(index: CacheIndex, shelf: Shelf, *, max_bytes: int) -> CacheStats:
     )
 
 
-def check(index: CacheIndex, shelf: Shelf, *, repair: bool, report: Report) -> CacheCheck:
+def check(index: CacheIndex, shelf: Shelf, *, repair: bool, report: Report, interrupts: Interrupts) -> CacheCheck:
     """Read every shard, and compare the index with it."""
     damage: list[Damage] = []
-    paths = shelf.paths()
+    paths, done = shelf.paths(), 0
     for done, path in enumerate(paths, 1):
         if found := _check_shard(index, shelf, path, repair=repair):
             damage.append(found)
-        report(Progress("verify the cache", done, len(paths), "shards"))
-    return CacheCheck(len(paths), tuple(damage))
+        report(Progress("verify the token cache", done, len(paths), "shards"))
+        if interrupts.stop is not None:
+            break
+    return CacheCheck(done, tuple(damage))
 
 
 def _check_shard(index: CacheIndex, shelf: Shelf, path: Path, *, repair: bool) -> Damage | None:
