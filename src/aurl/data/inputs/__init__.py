@@ -7,12 +7,14 @@ from aurl.data.inputs.source import UNKNOWN, Found, Refused, Source, listing_dig
 from aurl.data.inputs.spool import default_spool
 
 __all__ = [
+    "ARCHIVE_SUFFIXES",
     "UNKNOWN",
     "Found",
     "Refused",
     "Source",
     "default_spool",
     "find",
+    "is_remote",
     "listing_digest",
     "read_source",
     "suffix_of",
