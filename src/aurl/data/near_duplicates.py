@@ -17,7 +17,7 @@ from aurl.midi.score import Ints
 DEFAULT_SIMILARITY = 0.25
 """Estimated Jaccard index from which pieces count as one; how it was chosen is in docs/data.md."""
 CANDIDATE_CHANCE = 0.99
-"""Least probability that a pair which is just similar enough shares a band, were bands independent; they make it 0.978."""
+"""Probability that a pair which is just similar enough shares a band, were bands independent; it is 0.978 or more."""
 LEADERS_PER_BUCKET = 8
 """A bucket with more pieces that are all unlike is one of a commonplace; the rest of it is left alone."""
 _PAIRS_AT_ONCE = 2**14

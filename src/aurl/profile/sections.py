@@ -70,7 +70,7 @@ class Prepare(Section):
         description="What happens to near-duplicates: kept together in one split, only the first kept, or nothing.",
     )
     dedupe_similarity: float = Field(
-        default=0.5, gt=0, le=1, description="Share of their features from which on two pieces are near-duplicates."
+        default=0.25, gt=0, le=1, description="Share of their n-grams from which on two pieces are near-duplicates."
     )
     metadata: Annotated[str | None, Optional] = Field(
         default=None, description="CSV or JSON file with a path column and labels such as composer, genre, split."
