@@ -244,8 +244,12 @@ def test_what_is_missing_is_told(tmp_path):
 
 
 def test_a_prompt_is_prepared_as_the_data_were(tmp_path):
-    """Late notes are put on the grid of the run's data set, not on that of today's profile."""
-    grid = [{"kind": "quantize", "grid": "1/4"}]
+    """Late notes are put on the grid of the run's data set; what chose and divided its pieces is not for a prompt."""
+    grid = [
+        {"kind": "quantize", "grid": "1/4"},
+        {"kind": "length", "least": 1e6},
+        {"kind": "segment", "bars": 1, "min_bars": 1},
+    ]
     run = write_run(tmp_path / "run", CODECS["beats"], preprocess=grid)
     late = song().map_notes(lambda notes: Notes(notes.onset + 50, notes.duration, notes.pitch, notes.velocity))
     piece = generate(run, prompt=late, prompt_seconds=5.0, seconds=1.0, seed=0, threads=1)[0]

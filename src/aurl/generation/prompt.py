@@ -40,10 +40,10 @@ def load_prompt(
 ) -> Prompt:
     """The first `seconds` of a song (all of it where None), as training would have seen it.
 
-    The song goes through the run's own preprocessing and codec; its header tells what holds for the whole song, parts
-    that enter later included. The ids end with the last event before `seconds`: notes that sound there are left for
-    the model to end, and it also chooses when the next event comes. Tempi, meters and keys that the song would have
-    taken on later are left out; the last ones go on.
+    The song goes through the run's own preprocessing, except for steps that choose or divide pieces, and through its
+    codec; its header tells what holds for the whole song, parts that enter later included. The ids end with the last
+    event before `seconds`: notes that sound there are left for the model to end, and it also chooses when the next
+    event comes. Tempi, meters and keys that the song would have taken on later are left out; the last ones go on.
 
     Raises:
         UsageError: `seconds` is not positive, or no note begins in that time.
@@ -53,7 +53,8 @@ def load_prompt(
         raise UsageError(f"a prompt of {seconds} seconds is empty", hint="give more than 0")
     score = load_score(song).score if isinstance(song, Path) else song
     for component in preprocess:
-        score = PREPROCESS.from_component(component)(score)
+        step = PREPROCESS.from_component(component)
+        score = score if step.selects else step(score)
     encoded = codec.encode(score)
     ids = encoded.ids[:-1].astype(np.int64)
     if seconds is not None:

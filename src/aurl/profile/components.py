@@ -108,7 +108,8 @@ def _kinds_in(section: Section, field: str, registry: str) -> tuple[str, ...]:
 
 
 def _option_fault(key: str, known: Collection[str], error: Any) -> Fault:
-    dotted = ".".join((key, *map(str, error["loc"])))
+    place = [str(part) for part in error["loc"] if "[" not in str(part)]  # the rest name branches of a union
+    dotted = ".".join((key, *place))
     unknown = error["type"] == "extra_forbidden"
     meant = did_you_mean(dotted, [f"{key}.{name}" for name in known]) if unknown else ""
     listed = f", known: {', '.join(known) or 'no options'}" if unknown else ""
