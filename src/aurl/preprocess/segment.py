@@ -16,8 +16,8 @@ from aurl.preprocess.phrases import bar_strengths
 from aurl.preprocess.registry import PREPROCESS, Preprocessed, PreprocessStep
 
 By = Literal["bars", "phrases"]
-PULL = 0.5
-"""What a cut costs where no boundary is: as much as a segment that is 70 % too long or too short (0.7² ≈ PULL)."""
+PULL = 1.0
+"""What a cut costs where no boundary is: as much as a segment that is twice as long as it should be (1²)."""
 _END_OF_TIME = np.iinfo(np.int64).max
 
 
