@@ -87,9 +87,14 @@ class Draft:
 
     def _spelt(self, notes: PassageNotes) -> Ids:
         """The body; a PART or VELOCITY for notes that come after the passage is left out."""
-        parts = len(self.told(PROGRAM)) > 0
-        body = spell(notes, start_step=self.start_step, part=self.part, velocity=self.velocity, parts=parts)
-        return np.append(body, np.uint16(EOS)) if self._ids[-1] == EOS else body
+        return spell(
+            notes,
+            start_step=self.start_step,
+            part=self.part,
+            velocity=self.velocity,
+            parts=len(self.told(PROGRAM)) > 0,
+            is_last=bool(self._ids[-1] == EOS),
+        )
 
 
 def _as_far(context: Ids, body: Ids) -> int:

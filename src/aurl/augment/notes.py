@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from aurl.midi.score import Ints
 from aurl.tokens.encode import Edges, GridNotes, body_ids, lanes
 from aurl.tokens.positions import elapsed_steps
-from aurl.tokens.vocabulary import MAX_SHIFT_STEPS, NOTE_OFF, PART, TIME_SHIFT, VELOCITY, Group
+from aurl.tokens.vocabulary import EOS, MAX_SHIFT_STEPS, NOTE_OFF, PART, TIME_SHIFT, VELOCITY, Group
 
 Ids = NDArray[np.uint16]
 PITCH_MASK = 0x7F
@@ -66,11 +66,24 @@ def read_notes(body: Ids, *, start_step: int, part: int, velocity: int) -> Passa
     return PassageNotes(onset, offset, lane[first], level[order[first]], begins, ends, end)
 
 
-def spell(notes: PassageNotes, *, start_step: int, part: int, velocity: int, parts: bool) -> Ids:
-    """The body that `notes` make from `start_step` to their end, after which `part` and `velocity` need no telling."""
+def spell(notes: PassageNotes, *, start_step: int, part: int, velocity: int, parts: bool, is_last: bool) -> Ids:
+    """The body that `notes` make.
+
+    Args:
+        notes: at least as late as `start_step`.
+        start_step: where the body begins.
+        part: in force there, like `velocity`; needs no telling.
+        velocity: level.
+        parts: whether streams have PART ids.
+        is_last: whether the piece ends with the last note; otherwise silence follows up to the end of the passage.
+    """
     grid = GridNotes(notes.onset, notes.offset - notes.onset, notes.lane, notes.velocity)
     ids = body_ids(grid, parts=parts, edges=Edges(notes.begins, notes.ends, start_step, part, velocity))
-    played = max(notes.onset[notes.begins].max(initial=start_step), notes.offset[notes.ends].max(initial=start_step))
-    full, rest = divmod(max(notes.end - int(played), 0), MAX_SHIFT_STEPS)
-    shifts = [TIME_SHIFT.stop - 1] * full + [TIME_SHIFT.start + rest - 1] * bool(rest)
-    return np.concatenate([ids, np.array(shifts, np.uint16)]) if shifts else ids
+    return np.concatenate([ids, [EOS] if is_last else _silence(notes, start_step)], dtype=np.uint16, casting="unsafe")
+
+
+def _silence(notes: PassageNotes, start_step: int) -> list[int]:
+    """TIME_SHIFTs from the last event to the end of the passage."""
+    last = max(notes.onset[notes.begins].max(initial=start_step), notes.offset[notes.ends].max(initial=start_step))
+    full, rest = divmod(max(notes.end - int(last), 0), MAX_SHIFT_STEPS)
+    return [TIME_SHIFT.stop - 1] * full + [TIME_SHIFT.start + rest - 1] * bool(rest)
