@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from aurl.data import index
-from aurl.data.assignments import read_assignments, write_assignments
+from aurl.data.assignments import Assignment, read_assignments, write_assignments
 from aurl.data.cache import TokenCache
 from aurl.data.encode import Recipe, ShardTask, Wanted, encode_shard
 from aurl.data.engine import open_engine
@@ -112,13 +112,18 @@ def remake_index(folder: Path, manifest: Manifest) -> bool:
 
 def remake_assignments(folder: Path, manifest: Manifest) -> bool:
     """Write the assignments as the index tells them, if that is what the manifest names."""
+    told = assignments_of_index(folder)
+    name = write_assignments(folder, told) if told else ""
+    if name and name != manifest.assignments:
+        (folder / name).unlink()
+    return name == manifest.assignments
+
+
+def assignments_of_index(folder: Path) -> list[Assignment]:
+    """The assignments as the index tells them; none if it is of no use."""
     path = (folder / index.NAME).resolve()
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
-            told = Index(connection).assignments()
-    except (sqlite3.Error, AttributeError, TypeError, ValueError):
-        return False
-    name = write_assignments(folder, told)
-    if name != manifest.assignments:
-        (folder / name).unlink()
-    return name == manifest.assignments
+            return Index(connection).assignments()
+    except (sqlite3.Error, AttributeError, TypeError, ValueError):  # a damaged table may hold values of any type
+        return []

@@ -7,7 +7,7 @@ pieces that are whole: a disk that is not mounted must not empty a data set.
 """
 
 from collections import Counter
-from collections.abc import Container, Sequence, Set
+from collections.abc import Container, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,14 +15,21 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from aurl.data import audit, index
-from aurl.data.assignments import history
+from aurl.data.assignments import Assignment, history
 from aurl.data.cache import TokenCache
 from aurl.data.cache.result import Damage
 from aurl.data.cache.shelf import Shelf, whole_shards
 from aurl.data.inputs import default_spool, find
 from aurl.data.manifest import NAME, Manifest, ShardEntry, read_manifest, shard_path
 from aurl.data.prepare import LOCK, prepare, recipe_of, usable_cores
-from aurl.data.remake import from_cache, from_sources, remake_assignments, remake_index, remove_index
+from aurl.data.remake import (
+    assignments_of_index,
+    from_cache,
+    from_sources,
+    remake_assignments,
+    remake_index,
+    remove_index,
+)
 from aurl.data.verify import DatasetCheck, Findings, look
 from aurl.errors import AurlError, LockedError
 from aurl.home import SOURCES_NAME
@@ -110,7 +117,7 @@ class Repair:
         sources, profile = self._sources(), self._profile(signature)
         if not sources or not profile:
             return (), f"{'its settings' if sources else 'what it was made from'} cannot be told"
-        before = history(self.folder, manifest.assignments if manifest else None)
+        before = self._before(manifest)
         kept = frozenset().union(*(facts.contents for facts in whole))
         gone = [one.source for one in before.values() if bytes.fromhex(one.sha256) in kept and _is_gone(one.source)]
         if gone:
@@ -126,6 +133,13 @@ class Repair:
         except AurlError as error:
             return (), error.message
         return tuple(sorted(one.source for sha256, one in before.items() if sha256 not in after)), ""
+
+    def _before(self, manifest: Manifest | None) -> Mapping[str, Assignment]:
+        """SHA-256 → what each content was to the data set, as far as that is known."""
+        if manifest:
+            return history(self.folder, manifest.assignments)
+        told = {one.sha256: one for one in assignments_of_index(self.folder)}
+        return told or history(self.folder, None)
 
     def _profile(self, signature: str) -> Profile | None:
         """The settings that make shards of this signature: the manifest's, or else those that hold by default."""
