@@ -2,6 +2,7 @@
 
 import faulthandler
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -9,15 +10,16 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.support.datasets import contents, make_profile
-from tests.support.midi_files import smf, write_file, write_tunes
+from tests.support.midi_files import smf, tune, write_file, write_tunes
 
 from aurl.data.dataset import PieceReader, open_dataset
 from aurl.data.manifest import read_manifest
 from aurl.data.prepare import prepare
 from aurl.data.shards import Shard
-from aurl.errors import DamagedError, NotFoundError
+from aurl.errors import AurlError, DamagedError, NotFoundError
 from aurl.preprocess import PREPROCESS, Preprocessed, PreprocessStep
 
 PROFILE = make_profile()
@@ -82,15 +84,79 @@ def test_killed_runs_lose_nothing_and_end_as_one_that_was_not_killed(library, fo
 
 
 @pytest.mark.slow
-def test_kills_at_random_moments(library, folder, tmp_path):
+def test_fifty_kills_at_random_moments(library, folder, tmp_path):
+    """A shard that is there stays as it is, and what the folder holds is the whole data set or none."""
     prepare([library], PROFILE, tmp_path / "whole", jobs=2)
-    for number in range(20):
-        until = time.monotonic() + 0.3 + 0.03 * number
-        run_and_kill(library, folder, lambda until=until: time.monotonic() > until)
+    expected = contents(tmp_path / "whole")
+    rng = np.random.default_rng(0)
+    seen: dict[str, set[int]] = {}
+    for number in range(50):
         if (folder / "manifest.json").exists():
-            assert contents(folder) == contents(tmp_path / "whole")
+            assert contents(folder) == expected
+            shutil.rmtree(folder)
+            seen.clear()
+        until = time.monotonic() + rng.uniform(0.1, 1.2)
+        run_and_kill(library, folder, lambda until=until: time.monotonic() > until)
+        for name, inode in shards(folder).items():
+            seen.setdefault(name, set()).add(inode)
+        assert all(len(inodes) == 1 for inodes in seen.values()), f"made twice by kill {number}"
     prepare([library], PROFILE, folder, jobs=2)
-    assert contents(folder) == contents(tmp_path / "whole")
+    assert contents(folder) == expected
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of half a MiB, where one may be made."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", place], capture_output=True, check=False
+    )
+    if mount.returncode:
+        pytest.skip("no file system can be mounted here")
+    yield place
+    subprocess.run(["umount", place], check=True)
+
+
+def test_a_full_disk(small_disk, tmp_path):
+    """What fits is kept, what was there stays, and with room the run goes on where it stopped."""
+    write_tunes(tmp_path / "midi", 30)
+    folder = small_disk / "dataset"
+    prepare([tmp_path / "midi"], PROFILE, folder, jobs=1)
+    before = contents(folder)
+    write_tunes(tmp_path / "midi", 60, first=100)
+    filler = small_disk / "filler"
+    filler.write_bytes(bytes(shutil.disk_usage(small_disk).free - 40_000))
+    with pytest.raises(AurlError, match="cannot write to") as caught:
+        prepare([tmp_path / "midi"], PROFILE, folder, jobs=1)
+    assert "make room" in caught.value.hint
+    assert before["manifest.json"] == contents(folder)["manifest.json"]
+    assert sum(size.pieces for size in open_dataset(folder).splits.values()) == 30
+    filler.unlink()
+    whole = prepare([tmp_path / "midi"], PROFILE, tmp_path / "whole", jobs=1)
+    result = prepare([tmp_path / "midi"], PROFILE, folder, jobs=1)
+    assert result.prepared == whole.prepared == 90
+    assert not list(folder.rglob(".*.tmp"))
+
+
+def test_a_clock_that_goes_backwards(library, folder, monkeypatch):
+    """Files seem to come from the future: they are looked at again, and nothing is encoded again or missed."""
+    prepare([library], PROFILE, folder, jobs=1)
+    before = contents(folder)
+    monkeypatch.setattr("time.time_ns", lambda: 1_000_000_000_000_000_000)
+    result = prepare([library], make_profile("prepare.min_notes=1", "prepare.cache_gb=1"), folder, jobs=1)
+    assert result.new == 0
+    changed = library / "part-0" / "tune-000.mid"
+    changed.write_bytes((library / "part-1" / "tune-001.mid").read_bytes() + b"more")
+    os.utime(changed, (900_000_000, 900_000_000))
+    result = prepare([library], PROFILE, folder, jobs=1)
+    assert (result.new, result.removed) == (1, 1)
+    monkeypatch.undo()
+    changed.write_bytes(tune(0))
+    os.utime(changed, (1_600_000_000, 1_600_000_000))
+    prepare([library], PROFILE, folder, jobs=1)
+    assert contents(folder).keys() & before.keys() >= {"manifest.json", "audit.json"}
+    assert sum(size.pieces for size in open_dataset(folder).splits.values()) == 60
 
 
 def test_what_a_killed_run_left_is_used_after_the_folder_has_changed(library, folder, tmp_path):
