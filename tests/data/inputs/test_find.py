@@ -1,11 +1,16 @@
+import logging
 import os
+from pathlib import Path
 
 import pytest
+from tests.support.archives import zip_of
 from tests.support.midi_files import tune, write_file
 
 from aurl.data import inputs
-from aurl.data.inputs import UNKNOWN, listing_digest
+from aurl.data.inputs import UNKNOWN, Refused, Source, listing_digest
+from aurl.data.splits import SPLITS
 from aurl.errors import NotFoundError
+from aurl.midi.reasons import RejectReason
 
 
 @pytest.fixture
@@ -96,3 +101,55 @@ def test_the_digest_sees_every_change(find, library):
     moved = listing_digest(find([library]))
     (library / "a2.mid").unlink()
     assert len({before, changed, moved, listing_digest(find([library]))}) == 4
+
+
+def test_suffixes_of_music_alone_and_packed(find, tmp_path):
+    wanted = ["a.musicxml", "b.xml", "c.mxl", "d.abc", "e.krn", "f.mid.gz", "g.MXL.GZ", "h.krn.gz"]
+    for name in [*wanted, "x.gz", "x.mid.zip.txt", "x.mid.xz", "x.rar", "._a.mid"]:
+        write_file(tmp_path / name, b"X:1\n")
+    assert names(find([tmp_path]), tmp_path) == wanted
+
+
+def test_shadows_of_macos_are_left_out_but_told(find, library, caplog):
+    write_file(library / "._a.mid", b"x")
+    with caplog.at_level(logging.DEBUG, "aurl"):
+        assert len(find([library])) == 5
+    assert [record.levelname for record in caplog.records if "._a.mid" in record.message] == ["DEBUG"]
+
+
+def test_archives_in_folders_by_name_and_by_glob(find, library, tmp_path):
+    write_file(library / "deep" / "x.zip", zip_of({"g.mid": tune(1), "h.txt": b""}))
+    member = "deep/x.zip!/g.mid"
+    assert member in names(find([library]), library)
+    assert names(find([library / "deep/x.zip", library / "a.mid"]), library) == ["a.mid", member]
+    assert names(find([f"{library}/**/*.zip"]), library) == [member]
+
+
+def test_splits_see_logical_paths(find, library):
+    write_file(library / "x.zip", zip_of({"held-out/g.mid": tune(1), "h.mid": tune(2)}))
+    split = SPLITS.from_component({"kind": "glob", "valid": ["*x.zip!/held-out/*"]})
+    found = {source.path[-5:]: split("00", source.path) for source in find([library / "x.zip"])}
+    assert found == {"g.mid": "valid", "h.mid": "train"}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_what_is_no_file_is_refused_unopened(library, tmp_path_factory):
+    os.mkfifo(library / "pipe.mid")
+    found = inputs.find([library], spool=tmp_path_factory.mktemp("spool"), max_bytes=10**6)
+    assert [(Path(path).name, reason) for path, reason, _ in found.refused] == [("pipe.mid", "not_a_file")]
+    assert len(found.sources) == 5
+
+
+def test_archives_that_cannot_be_opened_are_refused(library, tmp_path_factory):
+    (library / "gone.zip").symlink_to(library / "nowhere.zip")
+    (library / "gone.abc").symlink_to(library / "nowhere.abc")
+    found = inputs.find([library], spool=tmp_path_factory.mktemp("spool"), max_bytes=10**6)
+    assert [(Path(path).name, reason) for path, reason, _ in found.refused] == [
+        ("gone.abc", "unreadable"),
+        ("gone.zip", "unreadable"),
+    ]
+
+
+def test_the_digest_sees_refusals():
+    sources, refused = [Source("a", 1, 2)], [Refused("b", RejectReason.ENCRYPTED, "locked")]
+    assert len({listing_digest(sources), listing_digest(sources, refused), listing_digest([])}) == 3

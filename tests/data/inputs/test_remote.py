@@ -11,7 +11,7 @@ import pytest
 from tests.support.archives import OLD, tar_of, write_old, zip_of
 from tests.support.midi_files import tune
 
-from aurl.data.inputs import UNKNOWN, read_source
+from aurl.data.inputs import UNKNOWN, read_source, remote
 from aurl.data.inputs.remote import _changed_ns
 from aurl.errors import AurlError, NotFoundError, UsageError
 from aurl.midi.reasons import Rejected, RejectReason
@@ -24,8 +24,9 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
     def do_GET(self):
         self.server.asked.append((self.command, self.path))
-        if self.path in self.server.answers:
-            status, headers, body = self.server.answers[self.path]
+        answers = self.server.answers
+        if answer := answers.get(f"{self.command} {self.path}", answers.get(self.path)):
+            status, headers, body = answer
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)
@@ -239,9 +240,20 @@ def test_a_server_that_is_down(server, listed):
 
 
 def test_a_server_that_fails(server, listed):
-    server.answers["/folder/*"] = server.answers["/"] = 500, {}, b""
-    with pytest.raises(AurlError, match="500"):
-        listed(f"{server.url}/")
+    server.answers["HEAD /folder/"] = 200, {"Content-Type": "text/html", "Content-Length": "9"}, b""
+    server.answers["GET /folder/"] = 500, {}, b""
+    with pytest.raises(AurlError, match="cannot list .*500"):
+        listed(f"{server.url}/folder/")
+
+
+def test_a_server_with_folders_without_end(server, listed, monkeypatch):
+    monkeypatch.setattr(remote, "MAX_FOLDERS", 5)
+    path = "/"
+    for _ in range(9):
+        server.answers[path] = 200, {"Content-Type": "text/html"}, b'<a href="more/">more</a>'
+        path += "more/"
+    with pytest.raises(AurlError, match="more than 5 folders"):
+        listed(server.url)
 
 
 def test_any_file_system_of_fsspec(memory, read, listed):
