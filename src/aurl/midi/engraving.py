@@ -69,13 +69,13 @@ class _Staff:
     parts: dict[tuple[int, bool], int] = field(default_factory=dict)
 
 
-def parse(source: Any, suffix: str) -> Any:
+def parse(source: Any, *, is_abc: bool) -> Any:
     """The music21 score in an ElementTree root (MusicXML) or a text (ABC, kern); no file, cache or network is used."""
     if not isinstance(source, str):
         importer = MusicXMLImporter()
         importer.xmlRootToScore(source, importer.stream)
         return importer.stream
-    reader = ConverterABC() if suffix == ".abc" else ConverterHumdrum()
+    reader = ConverterABC() if is_abc else ConverterHumdrum()
     reader.parseData(source)
     return reader.stream.scores.first() if isinstance(reader.stream, stream.Opus) else reader.stream
 
@@ -226,7 +226,7 @@ def _velocity(element: Any, level: Any) -> int:
 def _pitch(head: Any, player: Any) -> int:
     """0–127, or beyond if the note is out of MIDI's range; of a drum its key in General MIDI."""
     if isinstance(head, note.Note):
-        return int(head.pitch.midi)
+        return round(float(head.pitch.ps))  # `pitch.midi` folds what is beyond into the range
     struck = getattr(head.storedInstrument or player, "percMapPitch", None)
     return _DEFAULT_DRUM if struck is None else int(struck)
 

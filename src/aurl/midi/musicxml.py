@@ -7,6 +7,7 @@ from typing import Any
 from xml.etree.ElementTree import Element, ParseError, fromstring
 from xml.parsers.expat import ExpatError, ParserCreate
 
+from aurl.midi.plaintext import MAX_BEATS
 from aurl.midi.reasons import Rejected, RejectReason, printable
 
 _ROOT = "score-partwise"
@@ -17,7 +18,7 @@ _SCORE_SUFFIXES = (".musicxml", ".xml")
 _LARGEST = {
     "staves": 16,
     "fifths": 7,
-    "beats": 1000,
+    "beats": MAX_BEATS,
     "beat-type": 1024,
     "octave": 12,
     "alter": 4,

@@ -1,7 +1,6 @@
 """Written music (MusicXML, MXL, ABC, Humdrum **kern) → Score, through music21; and what tells it from MIDI."""
 
 import io
-import re
 import warnings
 from collections import Counter
 from contextlib import redirect_stderr, redirect_stdout
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aurl.midi.musicxml import musicxml_root
 from aurl.midi.performance import perform
+from aurl.midi.plaintext import abc_tune, kern_text
 from aurl.midi.prescan import MAX_BYTES
 from aurl.midi.read import ReadResult, finish, read_score
 from aurl.midi.reasons import Rejected, RejectReason
@@ -17,19 +17,16 @@ from aurl.midi.repair import repair_notes
 if TYPE_CHECKING:
     from aurl.midi.engraving import Piece
 
+ABC_SUFFIX = ".abc"
 XML_SUFFIXES = (".musicxml", ".xml", ".mxl")
 HUMDRUM_SUFFIXES = (".krn", ".kern")
-NOTATION_SUFFIXES = (*XML_SUFFIXES, ".abc", *HUMDRUM_SUFFIXES)
+NOTATION_SUFFIXES = (*XML_SUFFIXES, ABC_SUFFIX, *HUMDRUM_SUFFIXES)
 """Names of files that are read as notation; anything else is taken for MIDI."""
 
 _MIDI_MAGIC = (b"MThd", b"RIFF")
 _XML_MAGIC = (b"<?xml", b"\xef\xbb\xbf<?xml", b"\xff\xfe<\0?\0", b"\xfe\xff\0<\0?")
 _PACKED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
 _MEMBER = "!/"
-_ENCODINGS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb": "utf-8-sig"}
-_TUNE = re.compile(r"^X:", re.MULTILINE)
-_ABC_KEY = re.compile(r"^K:", re.MULTILINE)
-_KERN_SPINE = re.compile(r"^(?:\S+\t)*\*\*kern", re.MULTILINE)
 _MAX_FAULT = 200
 """Characters of what music21 says that go into an audit."""
 
@@ -77,8 +74,8 @@ def _suffix(name: str, data: bytes) -> str:
     for packed in _PACKED_SUFFIXES:
         whole = whole.removesuffix(packed)
     book, _, number = whole.rpartition(_MEMBER)
-    if number.isdigit() and book.removesuffix(".gz").endswith(".abc"):
-        return ".abc"
+    if number.isdigit() and book.removesuffix(".gz").endswith(ABC_SUFFIX):
+        return ABC_SUFFIX
     found = [suffix for suffix in NOTATION_SUFFIXES if whole.endswith(suffix)]
     return found[0] if found else ".xml" if data.startswith(_XML_MAGIC) else ""
 
@@ -89,33 +86,17 @@ def _read(data: bytes, suffix: str, max_bytes: int) -> ReadResult:
     if len(data) > max_bytes:
         raise Rejected(RejectReason.TOO_LARGE, f"{len(data)} bytes, more than {max_bytes}")
     repairs: Counter[str] = Counter()
+    source: Any
     if suffix in XML_SUFFIXES:
-        source: Any = musicxml_root(data, max_bytes=max_bytes)
-    else:
-        source = _text(data)
-        form = _ABC_KEY if suffix == ".abc" else _KERN_SPINE
-        if not form.search(source):
-            raise Rejected(RejectReason.NOT_NOTATION, f"it is no {'ABC' if suffix == '.abc' else '**kern'} text")
-    if suffix == ".abc":
-        source, further = _first_tune(source)
+        source = musicxml_root(data, max_bytes=max_bytes)
+    elif suffix == ABC_SUFFIX:
+        source, further = abc_tune(data)
         repairs.update({"further_tunes": further} if further else {})
+    else:
+        source = kern_text(data)
     piece = _parsed(source, suffix)
     score, found = perform(piece.bars, piece.instruments)
     return finish(repair_notes(score), repairs + found)
-
-
-def _text(data: bytes) -> str:
-    encoding = _ENCODINGS.get(data[:2], "utf-8")
-    try:
-        return data.decode(encoding)
-    except UnicodeDecodeError:
-        return data.decode("latin-1")
-
-
-def _first_tune(text: str) -> tuple[str, int]:
-    """The text up to where the second tune begins, and how many tunes there are beyond."""
-    tunes = [match.start() for match in _TUNE.finditer(text)]
-    return (text[: tunes[1]] if len(tunes) > 1 else text), max(len(tunes) - 1, 0)
 
 
 def _parsed(source: Any, suffix: str) -> "Piece":
@@ -125,7 +106,7 @@ def _parsed(source: Any, suffix: str) -> "Piece":
         try:
             from aurl.midi.engraving import parse, written  # noqa: PLC0415 - music21 takes a while to load
 
-            return written(parse(source, suffix))
+            return written(parse(source, is_abc=suffix == ABC_SUFFIX))
         except (Rejected, MemoryError):
             raise
         except Exception as error:  # of a bad file music21 raises whatever it stumbles over

@@ -68,16 +68,15 @@ def playing_order(bars: Sequence[Signs]) -> list[int]:
 
 def _is_played(bar: Signs, is_last: bool, turn: int) -> bool:
     """Whether a bar under an ending is played in pass `turn` (0: after the way back)."""
-    if not turn:
-        return is_last
-    return turn in bar.endings or (is_last and turn > max(bar.endings))
+    return turn in bar.endings or (not turn and is_last and max(bar.endings) > 1)
 
 
 def _passes(bar: Signs, is_last: bool) -> int:
     """How often the section that the bar closes is played: endings say it where there are any."""
     if not bar.closes:
         return 0
-    return min(max(bar.endings) + (not is_last) if bar.endings else bar.closes, MAX_PASSES)
+    told = max(max(bar.endings) + (not is_last), 2) if bar.endings else bar.closes
+    return min(told, MAX_PASSES)
 
 
 def _last_endings(bars: Sequence[Signs]) -> list[bool]:
