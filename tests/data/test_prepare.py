@@ -139,6 +139,21 @@ def test_a_data_set_that_loses_most_files_loses_their_tokens_too(library, folder
     assert all_pieces(folder)["train"]
 
 
+def test_many_small_shards_become_few(tmp_path, monkeypatch):
+    monkeypatch.setattr("aurl.data.plan.MANY_SMALL", 8)
+    library, folder, profile = tmp_path / "midi", tmp_path / "dataset", make_profile("prepare.shard_tokens=4000000")
+    most = 0
+    for number in range(11):
+        write_tunes(library, 1, first=number)
+        result = prepare([library], profile, folder, jobs=1)
+        assert (result.new, result.prepared) == (1, number + 1)
+        most = max(most, len(read_manifest(folder).shards))
+    assert most == 9
+    assert len(read_manifest(folder).shards) <= 3
+    prepare([library], profile, tmp_path / "whole", jobs=1)
+    assert all_pieces(folder) == all_pieces(tmp_path / "whole")
+
+
 TRIPLETS = 'prepare.preprocess=[{kind="quantize", grid="1/8t"}]'
 
 

@@ -58,7 +58,7 @@ def _contents(path: Path) -> float:
         return float("inf")
 
 
-def keep(cache: TokenCache, paths: Collection[Path]) -> None:
+def put_away(cache: TokenCache, paths: Collection[Path]) -> None:
     """Put finished shards into the cache, and bring it back to its size; what goes wrong costs only the cache."""
     try:
         for path in paths:

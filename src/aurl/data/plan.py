@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from aurl.data.encode import Recipe, ShardTask, Wanted
 from aurl.data.index import Place
@@ -27,6 +28,10 @@ MIN_TASK_BYTES = 2**18
 USUAL_BYTES = 2**14
 """Of a file whose size nobody tells."""
 NAME_DIGITS = 32
+SMALL = 0.25
+"""A shard with less than this share of a full one's tokens is small."""
+MANY_SMALL = 2 * TASKS_PER_RUN
+"""Small shards from which on they are made into larger ones: each run may leave as many as it has tasks."""
 WORTH_KEEPING = 0.5
 """A shard of which less than this share is still wanted is dropped, and what is left of it encoded again."""
 
@@ -122,21 +127,48 @@ def _worth(wanted: int, held: Collection[bytes]) -> bool:
     return wanted >= WORTH_KEEPING * len(held)
 
 
-def still_good(
-    places: Mapping[bytes, Place], wanted: Collection[bytes], shards: Iterable[ShardEntry], *, retry: bool
-) -> tuple[set[bytes], list[ShardEntry]]:
-    """The contents that need no encoding, and the shards that hold them.
+class Kept(NamedTuple):
+    """What of a data set stays.
+
+    Args:
+        shards: that stay as they are.
+        good: contents in them.
+        finished: content → name of a shard that goes, from which its pieces can be copied.
+    """
+
+    shards: list[ShardEntry]
+    good: set[bytes]
+    finished: dict[bytes, str]
+
+
+def keep(
+    places: Mapping[bytes, Place],
+    wanted: Collection[bytes],
+    shards: Sequence[ShardEntry],
+    *,
+    shard_tokens: int,
+    retry: bool,
+) -> Kept:
+    """Which contents need no encoding, and which shards stay.
+
+    A shard of which hardly anything is wanted goes, and so do small ones once they are many.
 
     Args:
         places: what the data set holds.
         wanted: contents that are to be in it.
         shards: of the data set.
+        shard_tokens: tokens of a full shard, about.
         retry: encode again what was rejected for its cost.
     """
-    good = {sha256 for sha256 in wanted if (place := places.get(sha256)) and not (retry and place.reason in COSTLY)}
+    known = {sha256 for sha256 in wanted if (place := places.get(sha256)) and not (retry and place.reason in COSTLY)}
     used: Counter[str] = Counter()
-    for sha256 in good:
+    for sha256 in known:
         used[places[sha256].shard] += places[sha256].records
     kept = [entry for entry in shards if used[entry.name] and used[entry.name] >= WORTH_KEEPING * entry.records]
-    names = {entry.name for entry in kept}
-    return {sha256 for sha256 in good if places[sha256].shard in names}, kept
+    small = {entry.name for entry in kept if entry.tokens < SMALL * shard_tokens}
+    if len(small) > MANY_SMALL:
+        kept = [entry for entry in kept if entry.name not in small]
+    whole, names = {entry.name for entry in shards}, {entry.name for entry in kept}
+    good = {sha256 for sha256 in known if places[sha256].shard in names}
+    finished = {sha256: place.shard for sha256 in known - good if (place := places[sha256]).shard in whole}
+    return Kept(kept, good, finished)

@@ -9,16 +9,16 @@ from typing import Any
 
 from aurl.data.assign import Rules
 from aurl.data.assignments import Assignment
-from aurl.data.borrow import borrow, keep
+from aurl.data.borrow import borrow, put_away
 from aurl.data.cache import TokenCache
 from aurl.data.commit import Commit
 from aurl.data.encode import Recipe, Wanted, encode_shard
 from aurl.data.engine import Workers, open_engine
 from aurl.data.identify import Identified, identify
-from aurl.data.index import Index
+from aurl.data.index import Index, Place
 from aurl.data.inputs import Found, Source
-from aurl.data.manifest import SHARDS, Manifest, shard_path
-from aurl.data.plan import Plan, make_plan, still_good
+from aurl.data.manifest import SHARDS, Manifest, ShardEntry, shard_path
+from aurl.data.plan import Kept, Plan, keep, make_plan
 from aurl.data.records import Record
 from aurl.midi.reasons import RejectReason
 from aurl.profile import Profile
@@ -81,7 +81,6 @@ class Update:
             listing: hash that is equal while nothing of it has changed.
             listed_ns: wall clock when they were listed.
         """
-        section = self.profile.prepare
         (self.folder / SHARDS).mkdir(parents=True, exist_ok=True)
         remove_leftovers(self.folder / SHARDS)
         with Index.open(self.folder) as index, self._engine() as engine:
@@ -93,23 +92,17 @@ class Update:
                 return Updated(None, 0)
             wanted = _by_content(identified)
             places = index.places()
-            retry = old is not None and old.limits != (section.timeout_seconds, section.memory_mb)
-            good, kept = still_good(places, wanted, shards, retry=retry)
-            missing = wanted.keys() - good
-            finished = self._borrow(missing)
-            encoded = self._encode(engine, self._plan(wanted, good, finished, old))
+            kept = self._keep(places, wanted, shards, old)
+            encoded = self._encode(engine, self._plan(wanted, kept, old))
             if not encoded.complete:
                 return Updated(None, encoded.files)
             engine.end()
-            commit = Commit(self.folder, self.profile, self.recipe, old, kept, encoded.shards, self.rules, before)
-            unread = (*identified.refused, *encoded.refused)
-            settled = identified.settled and all(record.reason != RejectReason.UNREADABLE for record in unread)
-            refused = [Record(path, "", reason=reason, fault=fault) for path, reason, fault in found.refused]
-            files = len(found.sources) + len(found.refused)
-            listing = listing if settled else ""
-            counted = commit.run(index, identified.files, (*refused, *unread), files=files, listing=listing)
+            commit = Commit(
+                self.folder, self.profile, self.recipe, old, kept.shards, encoded.shards, self.rules, before
+            )
+            counted = self._commit(commit, index, found, identified, encoded.refused, listing)
         if self.cache:
-            keep(self.cache, [shard_path(self.folder, name) for name in encoded.shards])
+            put_away(self.cache, [shard_path(self.folder, name) for name in encoded.shards])
         removed = len(places.keys() - wanted.keys())
         return Updated(counted, encoded.files, len(wanted) - encoded.files, removed)
 
@@ -133,20 +126,26 @@ class Update:
             interrupts=self.interrupts,
         )
 
-    def _borrow(self, missing: Collection[bytes]) -> dict[bytes, str]:
-        return borrow(self.cache, self.recipe.signature, missing, self.folder) if self.cache and missing else {}
+    def _keep(
+        self, places: Mapping[bytes, Place], wanted: Collection[bytes], shards: list[ShardEntry], old: Manifest | None
+    ) -> Kept:
+        section = self.profile.prepare
+        retry = old is not None and old.limits != (section.timeout_seconds, section.memory_mb)
+        return keep(places, wanted, shards, shard_tokens=section.shard_tokens, retry=retry)
 
-    def _plan(
-        self, wanted: Mapping[bytes, Source], good: set[bytes], finished: Mapping[bytes, str], old: Manifest | None
-    ) -> Plan:
-        missing = [
+    def _plan(self, wanted: Mapping[bytes, Source], kept: Kept, old: Manifest | None) -> Plan:
+        finished = {sha256: str(shard_path(self.folder, name)) for sha256, name in kept.finished.items()}
+        missing = wanted.keys() - kept.good
+        if self.cache and (unknown := missing - finished.keys()):
+            finished |= borrow(self.cache, self.recipe.signature, unknown, self.folder)
+        left = [
             Wanted(source.path, sha256.hex(), source.size, finished.get(sha256, ""))
             for sha256, source in wanted.items()
-            if sha256 not in good
+            if sha256 in missing
         ]
         known = {entry.name for entry in old.shards} if old else set()
         tokens = self.profile.prepare.shard_tokens
-        return make_plan(missing, self.recipe, folder=self.folder, shard_tokens=tokens, known=known)
+        return make_plan(left, self.recipe, folder=self.folder, shard_tokens=tokens, known=known)
 
     def _encode(self, engine: Workers, plan: Plan) -> _Encoded:
         """Make the planned shards; those of an earlier run count as made."""
@@ -168,6 +167,23 @@ class Update:
                 flushed.result()
         sync_folder(self.folder / SHARDS)
         return _Encoded(shards, refused, files - copied, complete=tasks == len(plan.tasks))
+
+    def _commit(
+        self,
+        commit: Commit,
+        index: Index,
+        found: Found,
+        identified: Identified,
+        unencoded: Sequence[Record],
+        listing: str,
+    ) -> dict[str, Any]:
+        """Make the result the data set; returns its audit."""
+        unread = (*identified.refused, *unencoded)
+        settled = identified.settled and all(record.reason != RejectReason.UNREADABLE for record in unread)
+        refused = [Record(path, "", reason=reason, fault=fault) for path, reason, fault in found.refused]
+        files = len(found.sources) + len(found.refused)
+        listing = listing if settled else ""
+        return commit.run(index, identified.files, (*refused, *unread), files=files, listing=listing)
 
 
 def _by_content(identified: Identified) -> dict[bytes, Source]:
