@@ -99,7 +99,7 @@ def test_every_kind_is_tried():
 
 @pytest.mark.parametrize(("kind", "options"), STEPS)
 @given(piece=scores())
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 def test_scores_stay_valid_and_the_given_one_stays_as_it_is(kind, options, piece):
     step = pickle.loads(pickle.dumps(PREPROCESS.build(kind, **options)))
     before = copy.deepcopy(piece)
@@ -112,7 +112,7 @@ def test_scores_stay_valid_and_the_given_one_stays_as_it_is(kind, options, piece
 
 @pytest.mark.parametrize(("kind", "options"), STEPS)
 @given(piece=scores().map(lambda piece: repair_notes(piece)[0]))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 def test_what_was_mended_stays_mended(kind, options, piece):
     step = PREPROCESS.build(kind, **options)
     result = applied(step, piece)

@@ -1,7 +1,6 @@
 """Long pieces as several, divided at bar lines."""
 
 from functools import partial
-from itertools import pairwise
 from typing import Annotated, Literal, get_args
 
 import numpy as np
@@ -43,17 +42,22 @@ def segment(
 
 
 def _divided(score: Score, *, by: By, bars: int, min_bars: int) -> Preprocessed:
-    last = max([int(track.notes.onset[-1]) for track in score.tracks if len(track.notes)], default=0)
-    lines = bar_ticks(score, last)
+    if not score.note_count:
+        return Preprocessed(score)
+    onset = np.sort(np.concatenate([track.notes.onset for track in score.tracks]))
+    lines = bar_ticks(score, int(onset[-1]))
     if by == "bars":
         cuts = _regular(len(lines), bars, min_bars)
     else:
         cuts = _at_phrases(bar_strengths(score, lines), bars, min_bars)
     if len(cuts) == 1:
         return Preprocessed(score)
-    pieces = [excerpt(score, start, stop) for start, stop in pairwise([*lines[cuts].tolist(), _END_OF_TIME])]
+    edges = np.append(lines[cuts], _END_OF_TIME)
+    plays = np.diff(np.searchsorted(onset, edges)) > 0
+    stretches = zip(edges[:-1][plays].tolist(), edges[1:][plays].tolist(), strict=True)
+    pieces = [excerpt(score, start, stop) for start, stop in stretches]
     cut = sum(shortened for _, shortened in pieces)
-    first, *rest = (piece for piece, _ in pieces if piece.note_count)
+    first, *rest = (piece for piece, _ in pieces)
     return Preprocessed(first, {"segment_cut": cut} if cut else {}, tuple(rest))
 
 
