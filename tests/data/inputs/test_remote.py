@@ -242,7 +242,7 @@ def test_a_server_that_is_down(server, listed):
 def test_a_server_that_fails(server, listed):
     server.answers["HEAD /folder/"] = 200, {"Content-Type": "text/html", "Content-Length": "9"}, b""
     server.answers["GET /folder/"] = 500, {}, b""
-    with pytest.raises(AurlError, match="cannot list .*500"):
+    with pytest.raises(AurlError, match=r"cannot list .*500"):
         listed(f"{server.url}/folder/")
 
 
