@@ -43,14 +43,21 @@ def test_every_curve_meets_the_targets(curve):
     assert np.std(values) == pytest.approx(12, abs=0.3)
 
 
+def accented(bars=32):
+    """Every eighth note is an accent in the first half, every other in the second: what curves bend differs."""
+    beat = np.arange(4 * bars)
+    return np.where(beat % np.where(beat < 2 * bars, 8, 2) == 0, 100, 60 + beat % 3).tolist()
+
+
 @pytest.mark.parametrize("curve", CURVES)
-def test_swelling_phrases_keep_their_shape(curve):
-    piece = score(line(played()), ticks_per_beat=BEAT)
+@pytest.mark.parametrize("music", [played(), accented()])
+def test_phrases_keep_their_shape(curve, music):
+    piece = score(line(music), ticks_per_beat=BEAT)
     before, after = (
         phrase_level(p.tracks[0].notes.onset, p.tracks[0].notes.velocity.astype(float), 8 * BEAT)
         for p in (piece, levelled(piece, curve=curve).score)
     )
-    assert np.corrcoef(before, after)[0, 1] > 0.99
+    assert np.corrcoef(before, after)[0, 1] > 0.98
 
 
 def test_curves_bend_how_notes_stand_out():

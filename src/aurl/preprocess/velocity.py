@@ -78,9 +78,10 @@ def _levelled(
     onset: Ints, loudness: Floats, ticks_per_beat: int, *, mean: float, spread: float,
     bend: Callable[[Floats], Floats], beats: float,
 ) -> Floats:  # fmt: skip
-    slow = phrase_level(onset, loudness, beats * ticks_per_beat)
-    touch = loudness - slow
-    shaped = slow + _standard(bend(_standard(touch) / REACH)) * touch.std()
+    window = beats * ticks_per_beat
+    touch = loudness - phrase_level(onset, loudness, window)
+    change = _standard(bend(_standard(touch) / REACH)) * touch.std() - touch
+    shaped = loudness + change - phrase_level(onset, change, window)  # a bent touch must not move its phrase
     deviation = shaped.std()
     gain = min(spread / deviation, MOST_GAIN) if deviation else 0.0
     levelled: Floats = mean + (shaped - shaped.mean()) * gain
