@@ -2,7 +2,6 @@ import pytest
 from tests.support.scores import notes, score, track
 
 from aurl.errors import UsageError
-from aurl.midi.instruments import FAMILIES, PROGRAM_NAMES, family
 from aurl.midi.reasons import Rejected, RejectReason
 from aurl.midi.score import Controls, Text, Track
 from aurl.preprocess import PREPROCESS
@@ -32,14 +31,6 @@ def band():
 
 def outline(piece):
     return [(one.program, one.is_drum, len(one.notes)) for one in piece.tracks]
-
-
-def test_families_of_general_midi():
-    assert [family(program) for program in (0, 7, 8, 24, 39, 40, 127)] == [
-        *("piano", "piano", "chromatic_percussion", "guitar", "bass", "strings", "sound_effects")
-    ]
-    assert family(0, is_drum=True) == "drums"
-    assert len(FAMILIES) == len(PROGRAM_NAMES) // 8 + 1
 
 
 def test_kept_as_they_are():

@@ -21,6 +21,8 @@ MOST_GAIN = 4.0
 """A piece that hardly varies is played so on purpose: its few differences are not blown up further than this."""
 BEND = 1.8
 """Exponent of the bent curves: the middle of the range moves by a fifth of it."""
+NOISE_DIGITS = 6
+"""Decimals that count: rounding errors are no dynamics."""
 REACH = 3.0
 """Standard deviations that count as the whole range of a curve."""
 
@@ -103,11 +105,7 @@ def _standard(values: Floats) -> Floats:
     """Mean 0 and standard deviation 1, or all 0 where nothing varies."""
     centred = values - values.mean()
     deviation = centred.std()
-    return centred / deviation if deviation > _NOISE else np.zeros_like(values)
-
-
-_NOISE = 1e-6
-"""Rounding errors are no dynamics."""
+    return centred / deviation if deviation > 10**-NOISE_DIGITS else np.zeros_like(values)
 
 
 def _linear(touch: Floats) -> Floats:
@@ -127,9 +125,9 @@ def _s_curve(touch: Floats) -> Floats:
 
 
 def _histogram(touch: Floats) -> Floats:
-    levels, inverse, counts = np.unique(touch, return_inverse=True, return_counts=True)
+    _, inverse, counts = np.unique(touch.round(NOISE_DIGITS), return_inverse=True, return_counts=True)
     rank = (np.cumsum(counts) - counts / 2) / len(touch)
-    bell = np.array([NormalDist().inv_cdf(share) for share in rank[: len(levels)].tolist()])
+    bell = np.array([NormalDist().inv_cdf(share) for share in rank.tolist()])
     return bell[inverse]
 
 
