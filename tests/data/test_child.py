@@ -7,7 +7,7 @@ from threading import Thread
 
 import psutil
 import pytest
-from tests.support.poison import Errand, full_disk, sleep_unmarked, suffer
+from tests.support.poison import Errand, full_disk, raise_unsendable, sleep_unmarked, suffer
 
 from aurl.data.child import Child, pack, serve, unpack
 from aurl.data.worker import OUT_OF_TIME, fault_of
@@ -46,6 +46,10 @@ def test_what_libraries_print_does_not_mix_with_answers(child, tmp_path):
     assert unpack(child.do(errand(tmp_path, "print", "fine"), PATIENCE_SECONDS)) == {0: "done", 1: "done"}
 
 
+def test_an_error_that_cannot_be_sent_ends_it(child, tmp_path):
+    assert child.do(errand(tmp_path, work=raise_unsendable), PATIENCE_SECONDS) == "1"
+
+
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [("crash", RejectReason.CRASH), ("hang in C", RejectReason.TIMEOUT), ("bomb", RejectReason.MEMORY)],
@@ -80,6 +84,16 @@ child.do(pack(suffer, Errand("errand", ("hang",), ""), {{}}, Path({str(tmp_path 
     parent.stdout.close()
     psutil.wait_procs([child], timeout=PATIENCE_SECONDS)
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+
+
+def test_it_ends_when_nothing_comes_for_long(tmp_path):
+    child = Child(MEMORY_BYTES, idle_seconds=0.3)
+    assert unpack(child.do(errand(tmp_path, "fine"), PATIENCE_SECONDS)) == {0: "done"}
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while child.alive and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert child.do(errand(tmp_path, "fine"), PATIENCE_SECONDS) == "0"
+    child.end()
 
 
 def test_messages_are_answered_in_order_until_they_end(tmp_path):

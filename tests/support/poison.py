@@ -50,6 +50,10 @@ def sleep_unmarked(task: Errand, faults: Mapping[int, Fault], mark: Mark) -> Non
     time.sleep(600)
 
 
+def raise_unsendable(task: Errand, faults: Mapping[int, Fault], mark: Mark) -> None:
+    raise ValueError(lambda: "a function without a name cannot be pickled")
+
+
 def _nothing(task: Errand, index: int) -> None:
     """A harmless file."""
 

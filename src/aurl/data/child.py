@@ -4,13 +4,14 @@ It does one task after the other, is limited as every worker, and ends when its 
 parent, not even in the middle of a task.
 """
 
+import logging
 import os
 import pickle
 import subprocess
 import sys
 from contextlib import suppress
 from importlib import import_module
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Thread, Timer
 from typing import IO, Any, BinaryIO, cast
 
@@ -19,6 +20,11 @@ from aurl.data.worker import OUT_OF_TIME, ending_of, perform
 
 PRELOAD = "aurl.data.encode"
 """What nearly every task needs is no part of a file's memory."""
+IDLE_SECONDS = 600.0
+"""After so long without a task a child ends: whoever sent the last one may have been killed."""
+
+
+logger = logging.getLogger(__name__)
 
 
 class Child:
@@ -26,12 +32,13 @@ class Child:
 
     Args:
         memory_bytes: what it may take beyond its start.
+        idle_seconds: how long it waits for a task before it ends.
     """
 
-    def __init__(self, memory_bytes: int) -> None:
+    def __init__(self, memory_bytes: int, *, idle_seconds: float = IDLE_SECONDS) -> None:
         self._expired = False
         self._process = subprocess.Popen(  # noqa: S603 - ourselves
-            [sys.executable, "-P", "-m", __name__, str(memory_bytes)],
+            [sys.executable, "-P", "-m", __name__, str(memory_bytes), str(idle_seconds)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
@@ -93,20 +100,27 @@ def unpack(answer: bytes) -> Any:
     raise value
 
 
-def serve(source: BinaryIO, sink: BinaryIO) -> None:
+def serve(source: BinaryIO, sink: BinaryIO, *, idle_seconds: float = IDLE_SECONDS) -> None:
     """In the child: do what comes from `source` and answer to `sink`, until `source` ends."""
-    messages: SimpleQueue[bytes] = SimpleQueue()
+    messages: SimpleQueue[bytes | None] = SimpleQueue()
     # Not the other way round: this thread must see the end of the parent while a task is being done.
-    Thread(target=_work, args=(messages, sink), daemon=True).start()
+    Thread(target=_work, args=(messages, sink, idle_seconds), daemon=True).start()
     with suppress(EOFError):
         while True:
             messages.put(pickle.load(source))  # noqa: S301 - written by our own parent
+    messages.put(None)
 
 
-def _work(messages: "SimpleQueue[bytes]", sink: BinaryIO) -> None:
-    while True:
-        pickle.dump(_answer(messages.get()), sink)
-        sink.flush()
+def _work(messages: "SimpleQueue[bytes | None]", sink: BinaryIO, idle_seconds: float) -> None:
+    try:
+        while message := messages.get(timeout=idle_seconds):
+            pickle.dump(_answer(message), sink)
+            sink.flush()
+    except Empty:
+        os._exit(0)
+    except Exception:
+        logger.exception("a worker cannot answer")
+        os._exit(1)
 
 
 def _answer(message: bytes) -> bytes:
@@ -117,15 +131,15 @@ def _answer(message: bytes) -> bytes:
         return pickle.dumps((False, error))
 
 
-def main(memory_bytes: int) -> None:
+def main(memory_bytes: int, idle_seconds: float) -> None:
     """Serve the parent through the standard streams; what libraries print goes to the parent's log."""
     sink = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     import_module(PRELOAD)
     limit_memory(memory_bytes)
-    serve(sys.stdin.buffer, sink)
+    serve(sys.stdin.buffer, sink, idle_seconds=idle_seconds)
     os._exit(0)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), float(sys.argv[2]))
