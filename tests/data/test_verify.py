@@ -140,6 +140,15 @@ def test_a_cached_shard_that_is_the_very_same_file_is_of_no_help(folder, made):
     assert contents(folder) == contents(made / "songs")
 
 
+def test_what_one_data_set_has_encoded_again_helps_the_others(folder, made):
+    shutil.copytree(folder, folder.parent / "others")
+    with TokenCache(folder.parent / "cache", max_bytes=0) as cache:
+        for one, outcome in ((folder, ENCODED), (folder.parent / "others", FROM_CACHE)):
+            flip(shard(one))
+            assert mended(Repair(one, cache, jobs=1).run()) == {shard(one).name: outcome}
+            assert contents(one) == contents(made / "songs")
+
+
 def test_what_is_gone_from_both_places_is_lost_and_named(folder, midi):
     gone = set_aside(midi, folder)
     flip(shard(folder))

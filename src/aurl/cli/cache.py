@@ -39,7 +39,7 @@ def verify(
         typer.Option("--jobs", "-j", min=1, metavar="N", help="Worker processes; one for each core by default."),
     ] = None,
 ) -> ExitCode | None:
-    """Read the token cache and all data sets from end to end, and say what is damaged."""
+    """Find damaged files in the token cache and all data sets."""
     with output.progress() as report, listening(output.note) as interrupts, _open() as cache:
         cached = cache.verify(repair=repair, report=report, interrupts=interrupts)
         datasets = _datasets(cache if repair else None, jobs, report, interrupts)
@@ -62,14 +62,14 @@ def prune(
         typer.Option("--max-gb", min=0, metavar="GIB", help="Size to trim to; prepare.cache_gb by default."),
     ] = None,
 ) -> None:
-    """Remove the longest unused shards until the token cache is small enough."""
+    """Trim the token cache, the longest unused first."""
     with _open() as cache:
         done = cache.prune(cache.max_bytes if max_gb is None else int(max_gb * GIBIBYTE))
     output.result("cache.prune", done, _trimmed_text(done))
 
 
 def clear(output: Output, force: Force = False) -> None:
-    """Remove everything from the token cache; data sets keep what they have."""
+    """Empty the token cache; no data set needs it."""
     if not force and not sys.stdin.isatty():
         raise UsageError("the token cache is cleared only if that is meant", hint="add --force")
     with _open() as cache:
@@ -92,7 +92,7 @@ def merge(
         list[Path], typer.Argument(metavar="FOLDER...", help="Caches of other machines, or data sets' folders.")
     ],
 ) -> ExitCode | None:
-    """Take in the finished shards of other folders, such as the caches of other nodes."""
+    """Take in the shards of other nodes' caches."""
     with output.progress() as report, _open() as cache:
         merged = [cache.merge(folder.expanduser(), report=report) for folder in folders]
     output.result("cache.merge", {"merged": merged}, _merged_text(merged))
@@ -201,5 +201,5 @@ def _merged_text(merged: "Iterable[Merged]") -> str:
     for one in merged:
         counts = f"{one.added:,} shards taken in, {one.known:,} known, {len(one.damage):,} damaged"
         blocks.append(f"{one.folder}: {counts}")
-        blocks += [f"  {damage.fault}" for damage in one.damage]
+        blocks += [f"  {damage.path}: {damage.fault}" for damage in one.damage]
     return "\n".join(blocks)

@@ -7,7 +7,7 @@ pieces that are whole: a disk that is not mounted must not empty a data set.
 """
 
 from collections import Counter
-from collections.abc import Container, Mapping, Sequence, Set
+from collections.abc import Collection, Container, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,12 +97,20 @@ class Repair:
             recipe = recipe_of(profile)
             made = from_sources(self.folder, rest, manifest, recipe, jobs=self.jobs, interrupts=self.interrupts)
             mended |= {shard_path(self.folder, name): ENCODED for name in made}
+            self._keep(made)
         told, listed = self.folder / manifest.assignments, self.folder / index.NAME
         if told in found.faults and listed not in found.faults and remake_assignments(self.folder, manifest):
             mended[told] = REBUILT
         if listed in found.faults and not self._damaged(found, mended) and remake_index(self.folder, manifest):
             mended[listed] = REBUILT
         return mended
+
+    def _keep(self, names: Collection[str]) -> None:
+        """Give shards to the cache, where other data sets that have lost the same ones find them."""
+        with suppress(AurlError):
+            for name in names:
+                if self.cache:
+                    self.cache.add(shard_path(self.folder, name))
 
     def _damaged(self, found: Findings, mended: Container[Path]) -> list[ShardEntry]:
         """Shards that are damaged still."""

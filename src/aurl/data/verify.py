@@ -7,7 +7,7 @@ from pathlib import Path
 
 from aurl.data import audit, index
 from aurl.data.assignments import read_assignments
-from aurl.data.cache.result import Damage
+from aurl.data.cache.result import Damage, fault_in
 from aurl.data.index import Index
 from aurl.data.manifest import NAME, Manifest, ShardEntry, generation_of, read_manifest, shard_path
 from aurl.data.prepare import LOCK
@@ -70,7 +70,7 @@ def look(folder: Path, *, report: Report, interrupts: Interrupts) -> Findings:
     try:
         manifest = read_manifest(folder)
     except (NotFoundError, DamagedError) as error:
-        found.faults[folder / NAME] = error.message
+        found.faults[folder / NAME] = fault_in(folder / NAME, error)
         return found
     if generation_of(manifest.model_dump(mode="json")) != manifest.generation:
         found.faults[folder / NAME] = "its content does not match its checksum"
@@ -101,8 +101,10 @@ def _shard_fault(folder: Path, entry: ShardEntry) -> str:
         shard = Shard(path)
     except FileNotFoundError:
         return "it is missing"
-    except (OSError, DamagedError) as error:
-        return str(error)
+    except DamagedError as error:
+        return fault_in(path, error)
+    except OSError as error:
+        return error.strerror or str(error)
     told = (len(shard), shard.record_count, len(shard.ids))
     return "" if told == (entry.pieces, entry.records, entry.tokens) else "the manifest tells something else of it"
 
@@ -111,7 +113,7 @@ def _assignments_fault(folder: Path, manifest: Manifest, found: Findings) -> str
     try:
         read_assignments(folder, manifest.assignments)
     except DamagedError as error:
-        return error.message
+        return fault_in(folder / manifest.assignments, error)
     return ""
 
 
@@ -150,7 +152,9 @@ def _audit_fault(folder: Path, manifest: Manifest, found: Findings) -> str:
             return ""
         with Index.load(folder, manifest) as opened:
             counted = audit.audit(opened, folder, manifest.shards, files=0, refused=())
-    except (AurlError, TypeError, ValueError) as error:
+    except AurlError as error:
+        return fault_in(folder / audit.NAME, error)
+    except (TypeError, ValueError) as error:
         return str(error)
     other = [key for key, value in counted.items() if key not in OF_THE_RUN and told.get(key) != value]
     return f"its figures are wrong: {', '.join(other)}" if other else ""

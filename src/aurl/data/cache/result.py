@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from aurl.errors import AurlError
+
 
 @dataclass(frozen=True, slots=True)
 class Damage:
@@ -17,6 +19,11 @@ class Damage:
     path: Path
     fault: str
     mended: str = ""
+
+
+def fault_in(path: Path, error: AurlError) -> str:
+    """What an error says of a file, without the file's path, which is told beside it."""
+    return error.message.removeprefix(f"{path} ").removeprefix("is damaged: ")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import Self, TypeVar
 
 from aurl.data.cache import upkeep
 from aurl.data.cache.index import NAME, CacheIndex, is_outside
-from aurl.data.cache.result import CacheCheck, CacheStats, Damage, Merged, Trimmed
+from aurl.data.cache.result import CacheCheck, CacheStats, Damage, Merged, Trimmed, fault_in
 from aurl.data.cache.shelf import Shelf, facts_of, is_name, is_whole_shard, whole_shards
 from aurl.data.manifest import SHARDS
 from aurl.errors import AurlError, DamagedError, LockedError, NotFoundError
@@ -192,7 +192,7 @@ class TokenCache:
                     self.add(path)
                     known += here
                 except DamagedError as error:
-                    damage.append(Damage(path, error.message))
+                    damage.append(Damage(path, fault_in(path, error)))
                 report(Progress("merge", done, len(paths), "shards"))
         return Merged(folder, len(paths) - known - len(damage), known, tuple(damage))
 

@@ -4,7 +4,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from aurl.data.cache.index import CacheIndex, Facts
-from aurl.data.cache.result import CacheCheck, CacheStats, Damage, RecipeStats, Trimmed
+from aurl.data.cache.result import CacheCheck, CacheStats, Damage, RecipeStats, Trimmed, fault_in
 from aurl.data.cache.shelf import Shelf, facts_of
 from aurl.errors import DamagedError
 from aurl.progress import Interrupts, Progress, Report
@@ -126,7 +126,7 @@ def _check_shard(index: CacheIndex, shelf: Shelf, path: Path, *, repair: bool) -
             return None
         if repair:
             drop(index, shelf, path.stem)
-        return Damage(path, error.message, "removed: it can be computed again" if repair else "")
+        return Damage(path, fault_in(path, error), "removed: it can be computed again" if repair else "")
     known = index.facts(path.stem)
     if known is None or known == facts:
         return None
