@@ -137,7 +137,7 @@ CHANGES: dict[str, Change] = {
     "middle track missing": without_middle,
     "all at once, 10 ms": combined,
 }
-"""All but the last of the list are one change each; the last is the first five together."""
+"""The last is the first five together."""
 
 
 def _pitched(score: Score) -> list[Track]:
