@@ -52,4 +52,6 @@ def test_faults_name_the_option(step, faults):
 
 
 def test_limits_that_are_not_given_stay_open():
-    assert check('{kind="length", least=3}') == {"kind": "length", "least": 3.0, "unit": "seconds"}
+    open_ended = {"kind": "length", "least": 3.0, "unit": "seconds"}
+    assert check('{kind="length", least=3}') == open_ended
+    assert check('{kind="length", least=3, most="none"}') == open_ended

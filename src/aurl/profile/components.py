@@ -8,8 +8,8 @@ from pydantic import ConfigDict, ValidationError, create_model
 
 from aurl.errors import did_you_mean
 from aurl.profile.faults import Fault, describe_fault
-from aurl.profile.sections import ComponentOf, KindsOf, OptionsOf, Section
-from aurl.registry import Registry, find_registry
+from aurl.profile.sections import NONE_WORD, ComponentOf, KindsOf, OptionsOf, Section
+from aurl.registry import Option, Registry, find_registry
 
 Marker = ComponentOf | KindsOf | OptionsOf
 
@@ -85,6 +85,7 @@ class Completer:
             name: (option.annotation, ... if option.default is Parameter.empty else option.default)
             for name, option in known.items()
         }
+        options = {name: value for name, value in options.items() if not _is_unset(known.get(name), value)}
         config = ConfigDict(extra="forbid", protected_namespaces=(), allow_inf_nan=False)
         try:
             checked = create_model(kind, __config__=config, **fields)(**options)
@@ -101,6 +102,11 @@ class Completer:
         meant = did_you_mean(str(kind), known)
         self.faults.append(Fault(key, f"unknown kind {kind!r}, known: {', '.join(known)}", suggestion=meant))
         return False
+
+
+def _is_unset(option: Option | None, value: Any) -> bool:
+    """The word that stands for a default of nothing."""
+    return option is not None and option.default is None and value == NONE_WORD
 
 
 def _kinds_in(section: Section, field: str, registry: str) -> tuple[str, ...]:
