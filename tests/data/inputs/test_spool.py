@@ -13,7 +13,9 @@ def writing(data):
 
 
 def copies(spool):
-    return [path for path in spool.folder.rglob("*") if path.is_file() and path.name != ".lock"]
+    return [
+        path for path in spool.folder.rglob("*") if (path.is_file() and path.name[0] != ".") or path.suffix == ".tmp"
+    ]
 
 
 def test_a_copy_is_found_by_location_and_version(tmp_path):
@@ -110,3 +112,17 @@ def test_a_process_that_writes_much_looks_after_the_size(tmp_path):
         spool.keep(str(number), "1", writing(bytes(90)))
     assert sum(path.stat().st_size for path in copies(spool)) <= 1700
     assert len(copies(spool)) > 10
+
+
+def test_somebody_looks_after_it_once_a_day(tmp_path):
+    spool = Spool(tmp_path / "spool")
+    spool.tidy()
+    assert not spool.folder.exists()
+    ago = time.time() - spool_module.MAX_AGE_SECONDS - 100
+    for name, left in (("a", 0), ("b", 1)):
+        os.utime(spool.keep(name, "1", writing(b"x")), (ago, ago))
+        spool.tidy()
+        assert len(copies(spool)) == left
+    os.utime(spool.folder / ".trimmed", (ago, ago))
+    spool.tidy()
+    assert copies(spool) == []

@@ -49,9 +49,11 @@ def find(paths: Iterable[str | Path], *, spool: Path, max_bytes: int) -> Found:
         AurlError: a server cannot be listed.
     """
     given = [str(path) for path in paths]
-    search = _Search(Spool(spool), max_bytes)
+    copies = Spool(spool)
+    search = _Search(copies, max_bytes)
     for text in given:
         search.add(text)
+    copies.tidy()
     if not search.sources and not search.refused:
         raise NotFoundError(
             f"no MIDI files in {', '.join(printable(text) for text in given)}",

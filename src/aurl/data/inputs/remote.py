@@ -1,7 +1,6 @@
 """Files on servers, by URL, as far as fsspec and what is installed beside it can reach them."""
 
 import hashlib
-import logging
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -28,8 +27,6 @@ FAULT = "fault"
 """In an entry: why its folder cannot be listed."""
 _PAST_NS = 10**18
 """Times that are made of a mark lie before 2001, so that they count as long settled."""
-
-logger = logging.getLogger(__name__)
 
 
 class Remote(NamedTuple):

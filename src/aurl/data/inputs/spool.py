@@ -21,12 +21,15 @@ from aurl.storage import atomic_write
 SPOOL_BYTES = 16 * 2**30
 """The largest collections of MIDI files have 7 GiB unpacked."""
 MAX_AGE_SECONDS = 30 * 24 * 3600
-TRIM_EVERY = 16
+TRIM_PARTS = 16
 """A process looks over the spool when it has written this part of what the spool may hold."""
+TRIM_SECONDS = 24 * 3600
+"""Somebody looks over it this often, however little is written."""
 _LOCATION_DIGITS = 40
 _VERSION_DIGITS = 24
 _SHELF_DIGITS = 2
 _LOCK = ".lock"
+_TRIMMED = ".trimmed"
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +86,7 @@ class Spool:
             with atomic_write(path, durable=False) as file:
                 fill(file)
         self._written += path.stat().st_size
-        if self._written > self.max_bytes // TRIM_EVERY:
+        if self._written > self.max_bytes // TRIM_PARTS:
             self.trim()
         return path
 
@@ -94,9 +97,19 @@ class Spool:
             if not but or name != _digest(but, _VERSION_DIGITS):
                 (folder / name).unlink(missing_ok=True)
 
+    def tidy(self) -> None:
+        """`trim`, if nobody has done it for a day."""
+        with contextlib.suppress(FileNotFoundError):  # never trimmed
+            if (self.folder / _TRIMMED).stat().st_mtime > time.time() - TRIM_SECONDS:
+                return
+        self.trim()
+
     def trim(self) -> None:
         """Delete copies that nobody has used for long, then the longest unused, until the rest fits."""
+        if not self.folder.is_dir():
+            return
         self._written = 0
+        (self.folder / _TRIMMED).touch()
         copies = sorted(self._copies(), reverse=True)
         oldest, total = time.time() - MAX_AGE_SECONDS, 0
         for copy in copies:
