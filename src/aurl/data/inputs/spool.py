@@ -83,7 +83,7 @@ class Spool:
                 return found
             self.forget(location)
             path = self._place(location) / _digest(version, _VERSION_DIGITS)
-            with atomic_write(path, durable=False) as file:
+            with atomic_write(path) as file:  # what is cut by the death of the machine would pass for the real thing
                 fill(file)
         self._written += path.stat().st_size
         if self._written > self.max_bytes // TRIM_PARTS:
