@@ -66,7 +66,10 @@ class TestLocate:
 
     def test_cache_is_not_in_the_home(self, tmp_path, monkeypatch):
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        monkeypatch.delenv("AURL_CACHE", raising=False)
         assert cache_folder() == tmp_path / "cache" / "aurl"
+        monkeypatch.setenv("AURL_CACHE", str(tmp_path / "elsewhere"))
+        assert cache_folder() == tmp_path / "elsewhere"
 
 
 class TestFind:
@@ -101,6 +104,15 @@ class TestFind:
             home.dataset("half")
         with pytest.raises(NotFoundError):
             home.dataset()
+
+    def test_all_data_sets_are_those_with_a_manifest_or_what_is_left_of_one(self, home):
+        assert home.list_datasets() == []
+        expected = [make_dataset(home, "bach"), make_dataset(home, "chopin")]
+        (home.datasets / "chopin" / "manifest.json").unlink()
+        write_json(home.datasets / "chopin" / "sources.json", [])
+        make_dataset(home, ".hidden")
+        (home.datasets / "half" / "shards").mkdir(parents=True)
+        assert home.list_datasets() == expected
 
     def test_empty_name_is_not_the_home_itself(self, home):
         make_dataset(home, "bach")

@@ -109,6 +109,30 @@ def test_whoever_is_asked_to_stop_looks_no_further(folder):
     assert verify_dataset(folder, interrupts=interrupts).shards == 0
 
 
+def test_a_repair_that_is_asked_to_stop_claims_nothing(folder):
+    """The signal comes once everything has been looked at."""
+    interrupts = Interrupts()
+    victim, total = shard(folder), len(read_manifest(folder).shards)
+
+    def report(progress):
+        interrupts.stop = 2 if progress.done == total else None
+
+    flip(victim)
+    (folder / "audit.json").write_text("")
+    checked = Repair(folder, jobs=1, report=report, interrupts=interrupts).run()
+    assert faulty(checked) == {victim, folder / "audit.json"}
+    assert faulty(verify_dataset(folder)) == {victim, folder / "audit.json"}
+
+
+def test_a_piece_of_the_index_that_only_assignments_could_fill_is_left_to_prepare(folder, made):
+    (folder / "index.sqlite").unlink()
+    flip(folder / read_manifest(folder).assignments)
+    checked = Repair(folder, jobs=1).run()
+    assert set(mended(checked).values()) == {PREPARED}
+    assert verify_dataset(folder).damage == ()
+    assert open_dataset(folder).splits == open_dataset(made / "songs").splits
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_a_flipped_bit_in_a_shard_is_found_and_the_bytes_come_back(folder, made, seed):
     """Without worker processes: from a cache."""

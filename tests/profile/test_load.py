@@ -180,8 +180,9 @@ class TestFaults:
         with pytest.raises(ProfileError, match=variable):
             load()
 
-    def test_variable_of_the_home_is_no_key(self, load, monkeypatch):
-        monkeypatch.setenv("AURL_HOME", "/somewhere")
+    @pytest.mark.parametrize("variable", ["AURL_HOME", "AURL_CACHE"])
+    def test_variables_of_folders_are_no_keys(self, load, monkeypatch, variable):
+        monkeypatch.setenv(variable, "/somewhere")
         assert load() == Profile()
 
     @pytest.mark.parametrize("key", ["d_model", "n_layers", "n_heads"])

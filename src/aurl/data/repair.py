@@ -70,9 +70,11 @@ class Repair:
                     return DatasetCheck(self.folder, found.shards)
                 mended = self._remake(found)
             left = found.faults.keys() - mended.keys()
-            lost, hindrance = self._prepare(found.manifest, left) if left else ((), "")
+            stopped = self.interrupts.stop is not None
+            lost, hindrance = self._prepare(found.manifest, left) if left and not stopped else ((), "")
             with lock(self.folder / LOCK):
-                still = self._look().faults
+                again = self._look()
+            still = again.faults if self.interrupts.stop is None else {path: found.faults[path] for path in left}
         except LockedError as error:
             return DatasetCheck(self.folder, 0, locked=error.message)
         before = {path: fault for path, fault in found.faults.items() if path not in still}

@@ -17,7 +17,7 @@ from aurl.data.cache import TokenCache
 from aurl.data.cache.shelf import is_whole_shard
 from aurl.data.records import Record
 from aurl.data.shards import write_shard
-from aurl.errors import AurlError
+from aurl.errors import AurlError, LockedError
 
 SEEDS = range(6)
 SCRIPT = """
@@ -141,16 +141,16 @@ def test_an_index_that_is_of_no_use_is_made_again_from_the_shards(filled, shards
     assert ("made again" in caplog.text) == bool(damage)
 
 
-def test_an_index_that_loses_its_file_while_it_is_open_is_made_again(filled, shards, recipe):
-    with TokenCache(filled, max_bytes=2**30) as cache:
-        cache._index._connection.execute("PRAGMA journal_mode = DELETE")
-        with (filled / "index.sqlite").open("rb+") as file:
-            file.truncate(5000)
-        assert everything(cache, recipe) == truth(shards)
-        with (filled / "index.sqlite").open("rb+") as file:
-            file.write(b"nothing of the kind" * 100)
-        cache.trim()
-        assert everything(cache, recipe) == truth(shards)
+def test_an_index_that_loses_its_content_while_it_is_open_is_made_again(filled, shards, recipe):
+    for use in (TokenCache.trim, lambda cache: everything(cache, recipe), TokenCache.stats):
+        with TokenCache(filled, max_bytes=2**30) as cache:
+            cache._index._connection.execute("PRAGMA journal_mode = DELETE")
+            with (filled / "index.sqlite").open("rb+") as file:
+                file.truncate(5000)
+            assert cache.verify().damage[0].path == filled / "index.sqlite"
+            use(cache)
+            assert everything(cache, recipe) == truth(shards)
+            assert cache.verify().damage == ()
 
 
 def test_a_disk_that_is_full_while_a_shard_is_copied_leaves_nothing(cache, shards, recipe, monkeypatch):
@@ -192,6 +192,52 @@ def test_a_disk_that_is_full_for_the_index_leaves_it_as_it_was(cache, shards, re
     cache.trim()
     assert cache.verify().damage == ()
     assert len(cache.find(recipe.signature, [bytes.fromhex(record.sha256) for record in rejected])[large.stem]) == 3000
+
+
+def test_an_index_that_cannot_be_opened_is_said(cache):
+    cache.close()
+    (cache.folder / "index.sqlite").unlink()
+    (cache.folder / "index.sqlite").mkdir()
+    with pytest.raises(AurlError, match="unable to open"):
+        TokenCache(cache.folder, max_bytes=0)
+
+
+def test_another_process_that_writes_for_too_long_is_said(filled, shards, monkeypatch):
+    monkeypatch.setattr("aurl.data.cache.index.BUSY_SECONDS", 0.05)
+    with TokenCache(filled, max_bytes=0) as cache, sqlite3.connect(filled / "index.sqlite") as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(LockedError, match="in use"):
+            cache.add(shards[0])
+        other.rollback()
+        cache.add(shards[0])
+    other.close()
+
+
+def test_a_shard_that_vanishes_on_its_way_is_not_there(filled, shards, tmp_path, monkeypatch):
+    def vanish(source, target):
+        source.unlink()
+        raise FileNotFoundError(source)
+
+    monkeypatch.setattr(os, "link", vanish)
+    with TokenCache(filled, max_bytes=0) as cache:
+        assert not cache.fetch(shards[0].stem, tmp_path / "other")
+    assert list((tmp_path / "other").iterdir()) == []
+
+
+def test_a_copy_that_comes_out_wrong_is_not_handed_out(filled, shards, tmp_path, monkeypatch):
+    def no_link(*_, **__):
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    def wrong(source, target):
+        target.write(source.read()[:-1] + b"?")
+
+    monkeypatch.setattr(os, "link", no_link)
+    monkeypatch.setattr(shutil, "copyfileobj", wrong)
+    with TokenCache(filled, max_bytes=0) as cache:
+        assert not cache.fetch(shards[0].stem, tmp_path / "other")
+        assert list((tmp_path / "other").iterdir()) == []
+        monkeypatch.undo()
+        assert cache.fetch(shards[0].stem, tmp_path / "other")
 
 
 def script(tmp_path, shards, recipe, *, turns, name):

@@ -147,6 +147,12 @@ class TestAdd:
             cache.add(shards[0])
         assert names(cache.folder / "shards") == []
 
+    def test_refuses_records_of_nothing(self, cache, tmp_path):
+        path = tmp_path / f"{7:032x}.safetensors"
+        write_shard(path, [], [Record("/a.mid", "no checksum", 1, reason="no_notes")], "made so")
+        with pytest.raises(DamagedError, match="without a checksum"):
+            cache.add(path)
+
     def test_a_known_shard_stays(self, cache, shards, folder, recipe):
         cache.add(shards[0])
         before = shards[0].stat().st_ino
