@@ -51,6 +51,44 @@ def test_nothing_usable_is_a_failure_and_no_latest_data_set(aurl, tmp_path):
     assert not (tmp_path / "home" / "datasets" / ".latest").exists()
 
 
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("https://host/music/pack.zip", "pack"),
+        ("memory://songs/", "songs"),
+        ("/no/such/Songs.tar.gz", "Songs"),
+        ("songs/*.mid", "songs"),
+    ],
+)
+def test_names_of_archives_and_urls(environment, path, name):
+    assert default_name([path]) == name
+
+
+def test_labels_and_near_duplicates_by_options(aurl, tmp_path):
+    write_tunes(tmp_path / "songs", 6)
+    index = tmp_path / "index.csv"
+    index.write_text(
+        "path,composer\n" + "".join(f"tune-{number:03}.mid,Bach\n" for number in range(6)) + "lost.mid,Bach\n"
+    )
+    result = aurl("prepare", tmp_path / "songs", "--metadata", index, "--dedupe", "keep-one", "--json")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["audit"]["labels"] == {"composer": {"Bach": 6}}
+    assert "1 rows of" in result.stderr
+    assert "lost.mid" in result.stderr
+    assert aurl("prepare", tmp_path / "songs", "--dedupe", "some").returncode == ExitCode.USAGE
+    missing = aurl("prepare", tmp_path / "songs", "--metadata", "none.csv")
+    assert missing.returncode in {ExitCode.USAGE, ExitCode.NOT_FOUND}
+    assert "none.csv" in missing.stderr
+
+
+def test_a_cluster_that_is_not_there(aurl, tmp_path):
+    write_tunes(tmp_path / "songs", 2)
+    result = aurl("prepare", tmp_path / "songs", "--scheduler", "tcp://127.0.0.1:9")
+    assert result.returncode == ExitCode.FAILURE
+    assert "no dask scheduler answers at tcp://127.0.0.1:9" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_missing_folder_is_not_found(aurl):
     assert aurl("prepare", "nowhere").returncode == ExitCode.NOT_FOUND
 

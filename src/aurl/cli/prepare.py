@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 CHECKED = ("preprocess", "split")
 DEFAULT_NAME = "midi"
+MAX_SHOWN = 3
 
 
 def prepare(
@@ -84,6 +85,9 @@ def prepare(
         return exit_code(interrupts.stop)
     if dry_run:
         return None
+    if result.unused_labels:
+        shown = ", ".join(map(printable, result.unused_labels[:MAX_SHOWN]))
+        output.note(f"{len(result.unused_labels):,} rows of {metadata} name no file, or not one alone: {shown}")
     return _finish(output, home, result, sources, strict=strict)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aurl.data.borrowed import Borrowed
-from aurl.data.fingerprint import fingerprint
+from aurl.data.fingerprint import FINGERPRINT_VERSION, fingerprint
 from aurl.data.inputs import read_source
 from aurl.data.records import Record, note_count, prepared
 from aurl.data.shards import SUFFIX, Piece, write_shard
@@ -63,7 +63,7 @@ class Recipe:
     @property
     def signature(self) -> str:
         """Hash over everything that ids and records depend on beside the file."""
-        value = [SCHEMA_VERSION, self.codec, self.preprocess, self.min_notes]
+        value = [SCHEMA_VERSION, FINGERPRINT_VERSION, self.codec, self.preprocess, self.min_notes]
         return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 

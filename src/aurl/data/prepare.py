@@ -99,7 +99,9 @@ def prepare(
     seconds = time.monotonic() - started
     if done.audit is None:
         return PrepareResult(folder, files, new=done.new, seconds=seconds, interrupted=True)
-    return from_audit(folder, done.audit, seconds=seconds, new=done.new, reused=done.reused, removed=done.removed)
+    unused = rules.labels.unused(source.path for source in found.sources)
+    facts = {"reused": done.reused, "removed": done.removed, "unused_labels": (*unused.missing, *unused.ambiguous)}
+    return from_audit(folder, done.audit, seconds=seconds, new=done.new, **facts)
 
 
 def _token_cache(cache: Path | None, gibibytes: float) -> AbstractContextManager[TokenCache | None]:

@@ -59,6 +59,7 @@ class PrepareResult:
         rejects: reason → files.
         repairs: name → how often.
         splits: split → size.
+        unused_labels: paths in the file of labels that name no file, or none alone.
         interrupted: the run was asked to stop; the next one goes on.
         dry_run: nothing was read or written.
         unchanged: nothing had to be done.
@@ -82,6 +83,7 @@ class PrepareResult:
     rejects: Mapping[str, Reject] = field(default_factory=dict)
     repairs: Mapping[str, Repair] = field(default_factory=dict)
     splits: Mapping[str, SplitSize] = field(default_factory=dict)
+    unused_labels: tuple[str, ...] = ()
     interrupted: bool = False
     dry_run: bool = False
     unchanged: bool = False

@@ -1,0 +1,38 @@
+import re
+
+from tests.support.datasets import make_profile
+from tests.support.midi_files import write_file, write_tunes
+
+from aurl.data import audit
+from aurl.data.audit_page import audit_page
+from aurl.data.prepare import prepare
+
+
+def test_the_page_tells_what_the_audit_counts(tmp_path):
+    library = tmp_path / "midi"
+    write_tunes(library, 12)
+    same = (library / "part-1" / "tune-001.mid").read_bytes()
+    for composer in ("Bach", "Händel"):
+        write_file(library / "part-0" / f"{composer}.mid", same + composer.encode())
+    hostile = "<b>\u202e&.mid"
+    write_file(library / hostile, b"no music")
+    profile = make_profile('prepare.labels=["part-{part}/*"]')
+    result = prepare([library], profile, tmp_path / "dataset", jobs=1)
+    page = (tmp_path / "dataset" / "audit.html").read_text(encoding="utf-8")
+    assert page == audit_page(audit.read(tmp_path / "dataset"), title="dataset")
+    assert f"<b>{result.notes:,}</b>notes" in page
+    assert f"<b>{result.tokens:,}</b>tokens" in page
+    for title in ("Length in tokens", "Pitch", "Velocity", "Tempo", "Key", "Instruments", "Complexity", "by seq_len"):
+        assert title in page
+    assert "not_midi" in page
+    assert "&lt;b&gt;\\u202e&amp;.mid" in page
+    assert "\u202e" not in page
+    assert "Label: part" in page
+    assert "Near-duplicates" in page
+    assert not re.search(r"https?://|<script", page)
+
+
+def test_nothing_at_all(tmp_path):
+    write_file(tmp_path / "midi.mid", b"no music")
+    prepare([tmp_path / "midi.mid"], make_profile(), tmp_path / "dataset", jobs=1)
+    assert "<b>0</b>prepared" in (tmp_path / "dataset" / "audit.html").read_text(encoding="utf-8")
