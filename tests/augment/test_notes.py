@@ -1,7 +1,7 @@
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.passages import EOS, PAD, PART, PROGRAM, SHIFT, VELOCITY, passages
+from tests.support.passages import EOS, PAD, VELOCITY, notes_by_hand, passages
 
 from aurl.augment.notes import read_notes, running, spell
 from aurl.tokens.encode import PART_IN_LANE
@@ -12,30 +12,12 @@ def in_force(passage):
     return {"start_step": passage.start_step, "part": passage.part, "velocity": passage.velocity}
 
 
-def by_hand(passage):
-    """(part, pitch, onset or None, offset or None, level) of each note, id by id."""
-    now, part, level, sounding, found = passage.start_step, max(passage.part, 0), passage.velocity, {}, []
-    for token in passage.ids[passage.header :].tolist():
-        if token < 128:
-            sounding[part, token] = (now, level)
-        elif token < SHIFT:
-            onset, loud = sounding.pop((part, token - 128), (None, None))
-            found.append((part, token - 128, onset, now, loud))
-        elif token < VELOCITY:
-            now += token - SHIFT + 1
-        elif token < PAD:
-            level = token - VELOCITY
-        elif PART <= token < PROGRAM:
-            part = token - PART
-    return now, found + [(*lane, onset, None, loud) for lane, (onset, loud) in sounding.items()]
-
-
 @given(passages())
 @settings(max_examples=150, deadline=None)
 def test_notes_of_a_window_are_those_found_id_by_id(given_passage):
     _, passage = given_passage
     notes = read_notes(passage.ids[passage.header :], **in_force(passage))
-    end, expected = by_hand(passage)
+    end, expected = notes_by_hand(passage)
     assert notes.end == end
     found = [
         (lane >> PART_IN_LANE, lane & 127, onset if begins else None, offset if ends else None, level * begins)

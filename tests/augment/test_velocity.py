@@ -63,6 +63,15 @@ def test_a_window_whose_level_has_become_the_one_in_force_does_not_tell_it():
     assert (softer.velocity, softer.ids.tolist(), softer.context) == (0, [775, 259, 60, 259], 2)
 
 
+def test_notes_at_the_level_in_force_are_mapped_once_where_others_become_one():
+    rows = ((0, 4, 60, 33), (8, 4, 60, 33), (16, 4, 60, 96), (24, 4, 60, 117))
+    inside = window(whole(score(track(*rows)), PLAIN), 6, 17, 1)
+    assert inside.ids.tolist() == [775, 60, 259, 188, 259, 772, 60, 259, 188, 259, 773, 60]
+    changed = mapped(inside, shift=[1, 1])
+    assert changed.velocity == 2
+    assert changed.ids.tolist() == [775, 60, 259, 188, 259, 773, 60, 259, 188, 259, 60]
+
+
 def test_a_context_that_gets_shorter_still_ends_at_the_same_note():
     inside = window(STAIRS, 1, 14, 9)
     assert inside.ids.tolist()[:10] == [775, 768, 60, 259, 188, 259, 769, 60, 259, 188]

@@ -49,9 +49,10 @@ def window(passage: Passage, begin: int, stop: int, context: int) -> Passage:
 
 
 @st.composite
-def codecs(draw, *, time_base: str | None = None) -> Codec:
+def codecs(draw, *, time_base: str | None = None, header: tuple[str, ...] | None = None) -> Codec:
     base = time_base or draw(st.sampled_from(["beats", "seconds"]))
-    return Codec(time_base=base, parts=draw(st.booleans()), header=draw(st.sampled_from(HEADERS)))
+    told = header or draw(st.sampled_from(HEADERS))
+    return Codec(time_base=base, parts=draw(st.booleans()), header=told)
 
 
 @st.composite
@@ -88,3 +89,21 @@ def body_with(ids, change) -> list[int]:
 
 def from_sep(ids) -> list[int]:
     return list(ids)[list(ids).index(SEP) :]
+
+
+def notes_by_hand(passage: Passage):
+    """Where it ends, and (part, pitch, onset or None, offset or None, level or None) of each note, id by id."""
+    now, part, level, sounding, found = passage.start_step, max(passage.part, 0), passage.velocity, {}, []
+    for token in passage.ids[passage.header :].tolist():
+        if token < 128:
+            sounding[part, token] = (now, level)
+        elif token < SHIFT:
+            onset, loud = sounding.pop((part, token - 128), (None, None))
+            found.append((part, token - 128, onset, now, loud))
+        elif token < VELOCITY:
+            now += token - SHIFT + 1
+        elif token < PAD:
+            level = token - VELOCITY
+        elif PART <= token < PROGRAM:
+            part = token - PART
+    return now, found + [(*lane, onset, None, loud) for lane, (onset, loud) in sounding.items()]

@@ -7,6 +7,7 @@ import numpy as np
 from annotated_types import Ge, Le
 
 from aurl.augment.draft import Draft
+from aurl.augment.notes import Ids
 from aurl.augment.registry import AUGMENT, Augmentation, FromEpoch, Probability, RampEpochs, Schedule, drawn, interval
 from aurl.midi.score import Ints
 from aurl.tokens.vocabulary import VELOCITY, VELOCITY_BINS
@@ -51,19 +52,23 @@ def _map_levels(draft: Draft, rng: np.random.Generator, *, bounds: tuple[tuple[f
 
 
 def _apply(draft: Draft, mapped: Ints) -> None:
-    body, before = draft.body, draft.velocity
+    before = draft.velocity
+    if draft.body is None or not _looked_up(draft.body, before, mapped):
+        notes = draft.notes
+        notes.velocity = mapped[notes.velocity]
     if before >= 0:
         draft.velocity = int(mapped[before])
-    if body is not None:
-        told = (body - np.uint16(VELOCITY.start) < VELOCITY.size).nonzero()[0]
-        levels = body[told] - VELOCITY.start
-        used = np.zeros(VELOCITY_BINS, np.bool_)
-        used[levels] = True
-        used[max(before, 0)] |= before >= 0
-        kept_apart = mapped[used]
-        if (kept_apart[1:] > kept_apart[:-1]).all():
-            body[told] = mapped[levels] + VELOCITY.start
-            return
-    # Where levels become one, notes change their order and VELOCITYs go.
-    notes = draft.notes
-    notes.velocity = mapped[notes.velocity]
+
+
+def _looked_up(body: Ids, before: int, mapped: Ints) -> bool:
+    """Map the VELOCITYs of `body`, unless levels become one: then notes change their order and VELOCITYs go."""
+    told = (body - np.uint16(VELOCITY.start) < VELOCITY.size).nonzero()[0]
+    levels = body[told] - VELOCITY.start
+    used = np.zeros(VELOCITY_BINS, np.bool_)
+    used[levels] = True
+    used[max(before, 0)] |= before >= 0
+    apart = mapped[used]
+    if (apart[1:] == apart[:-1]).any():
+        return False
+    body[told] = mapped[levels] + VELOCITY.start
+    return True
