@@ -230,10 +230,18 @@ def test_no_scheduler_is_one_line(tmp_path, monkeypatch):
     assert "dask worker" in raised.value.hint
 
 
-@pytest.mark.parametrize("address", ["http//nonsense", "nonsense://127.0.0.1:8786", ""])
+@pytest.mark.parametrize("address", ["http//nonsense", "nonsense://127.0.0.1:8786", "tcp://a:b:3", "host:8786", ""])
 def test_an_address_that_is_none_is_a_usage_error(tmp_path, address):
-    with pytest.raises(UsageError, match="address"):
+    with pytest.raises(UsageError, match="is no address"):
         ClusterEngine(address, folder=tmp_path, **LIMITS)
+
+
+@pytest.mark.parametrize(("file", "message"), [(None, "no certificates for tls"), ("missing.pem", "cannot be read")])
+def test_missing_certificates_are_a_usage_error(tmp_path, file, message):
+    settings = {f"distributed.comm.tls.{name}": file for name in ("ca-file", "client.cert", "client.key")}
+    with dask.config.set(settings), pytest.raises(UsageError, match=message) as raised:
+        ClusterEngine("tls://127.0.0.1:8786", folder=tmp_path, **LIMITS)
+    assert "ca-file" in raised.value.hint
 
 
 def test_dask_that_is_not_installed_is_a_usage_error(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """A dask.distributed cluster, as much of it as we use; whatever goes wrong with it is an `AurlError` of one line."""
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -9,7 +10,9 @@ from typing import Any
 
 import aurl
 from aurl.errors import AurlError, UsageError
+from aurl.midi.reasons import printable
 
+ADDRESS = re.compile(r"(tcp|tls)://([^\s:/]+|\[[\da-fA-F:.]+\]):\d{1,5}")
 CONNECT_SECONDS = 10.0
 COUNT_SECONDS = 1.0
 """How often the cluster is asked how many threads it has."""
@@ -31,10 +34,14 @@ class DaskCluster:
     """
 
     def __init__(self, address: str, *, patience_seconds: float) -> None:
+        if not ADDRESS.fullmatch(address):
+            raise UsageError(f"{printable(address)} is no address of a dask scheduler", hint="as in tcp://host:8786")
         try:
             dask: Any = import_module("distributed")
         except ImportError as error:
             raise UsageError("a cluster needs dask.distributed", hint="pip install 'aurl[dask]'") from error
+        if address.startswith("tls"):
+            _require_certificates(dask, address)
         self._address = address
         self._patience = patience_seconds
         try:
@@ -42,10 +49,6 @@ class DaskCluster:
         except OSError as error:
             hint = f"is it running? dask scheduler; then: dask worker {address}"
             raise AurlError(f"no dask scheduler answers at {address}", hint=hint) from error
-        except (ValueError, TypeError) as error:
-            raise UsageError(
-                f"{address} is no address of a scheduler: {_line(error)}", hint="tcp://HOST:8786"
-            ) from error
         self._completed = dask.as_completed(loop=self._client.loop, with_results=True, raise_errors=False)
         self._killed = dask.KilledWorker
         self._is_lost = False
@@ -144,6 +147,16 @@ class DaskCluster:
             message = f"{worker} cannot import aurl: {_line(error)}"
             return AurlError(message, hint=f"install aurl {aurl.__version__} for all workers, and start them again")
         return AurlError(f"{worker} failed: {type(error).__name__}: {_line(error)}", hint="see the worker's own log")
+
+
+def _require_certificates(dask: Any, address: str) -> None:
+    hint = "set distributed.comm.tls.ca-file, client.cert and client.key in dask's configuration"
+    try:
+        found = dask.Security().get_connection_args("client").get("ssl_context")
+    except OSError as error:
+        raise UsageError(f"the certificates for {address} cannot be read: {_line(error)}", hint=hint) from error
+    if found is None:
+        raise UsageError(f"there are no certificates for {address}", hint=hint)
 
 
 def _line(error: BaseException) -> str:
