@@ -13,6 +13,7 @@ from tests.support.scores import score, track
 from aurl.augment import AUGMENT, Augmenter, Passage
 from aurl.errors import UsageError
 from aurl.midi.score import KeySignatures, Tempos, TimeSignatures
+from aurl.profile import ProfileError, load_profile
 from aurl.tokens.codec import Codec
 from aurl.tokens.grammar import Grammar
 from aurl.tokens.rules import Stage
@@ -224,3 +225,26 @@ def test_a_kind_without_meaning_in_a_time_base_is_said_so(kind):
 def test_options_that_cannot_be(component):
     with pytest.raises(UsageError):
         Augmenter([component], time_base="beats")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_profile_takes_every_kind_with_its_defaults(kind):
+    profile = load_profile(overrides=[f'data.augment=[{{kind="{kind}", probability=0.5}}]'], check={"augment"})
+    (component,) = profile.data.augment
+    assert set(component) == {"kind", *(option.name for option in AUGMENT.options(kind))}
+    Augmenter(profile.data.augment, time_base="beats")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{kind="transpose", semitones=[-12]}',
+        '{kind="transpose", semitones=[-1.5, 2]}',
+        '{kind="stretch", factor=[0, 1]}',
+        '{kind="humanise", probability=1.5}',
+        '{kind="swing", grid="1/4"}',
+    ],
+)
+def test_a_profile_takes_no_option_out_of_its_bounds(text):
+    with pytest.raises(ProfileError):
+        load_profile(overrides=[f"data.augment=[{text}]"], check={"augment"})
