@@ -14,12 +14,13 @@ from tests.support.datasets import make_profile
 from tests.support.midi_files import write_tunes
 
 from aurl.augment.passage import Passage
-from aurl.data.batching import NOTHING, WindowSampler, collate, loader
+from aurl.data.batching import WindowSampler, collate, loader
 from aurl.data.curriculum import CURRICULUM
 from aurl.data.dataset import TokenDataset, stack
 from aurl.data.hybrid import HybridView
 from aurl.data.prepare import prepare
 from aurl.data.truncation import TRUNCATION
+from aurl.data.windows import NOTHING, Window
 from aurl.tokens.vocabulary import PAD, SEP
 
 
@@ -32,7 +33,11 @@ def dataset(tmp_path_factory):
 
 
 def batches(dataset, **options):
-    return list(WindowSampler(dataset, **{"batch_size": 4, **options}))
+    return listed(WindowSampler(dataset, **{"batch_size": 4, **options}))
+
+
+def listed(sampler):
+    return [list(batch) for batch in sampler]
 
 
 def equal(one, other):
@@ -61,7 +66,7 @@ def test_going_on_in_the_middle_gives_the_rest(dataset, start, world):
     for rank in range(world):
         whole = batches(dataset, seed=3, epoch=2, rank=rank, world=world)
         rest = WindowSampler(dataset, batch_size=4, seed=3, epoch=2, rank=rank, world=world, start_batch=start)
-        assert list(rest) == whole[start:]
+        assert listed(rest) == whole[start:]
         assert len(rest) == len(whole[start:])
 
 
@@ -92,7 +97,8 @@ def test_loaders_give_the_samplers_order_over_epochs_and_from_the_middle(dataset
     batched = loader(dataset, sampler, workers=workers)
     for epoch, start in ((0, 0), (1, 0), (7, 3)):
         sampler.set_epoch(epoch, start_batch=start)
-        expected = [collate(dataset.__getitems__(batch)) for batch in batches(dataset, seed=5, epoch=epoch)]
+        planned = batches(dataset, seed=5, epoch=epoch)
+        expected = [collate(stack([dataset[window] for window in batch])) for batch in planned]
         found = list(batched)
         assert len(found) == len(expected) - start
         assert all(equal(one, other) for one, other in zip(found, expected[start:], strict=True))
@@ -185,9 +191,9 @@ def test_every_kind_goes_on_in_the_middle(cut, kind, options, start, rank, shuff
     curriculum = CURRICULUM.build("length", windows.pieces.columns) if shuffle else None
     given = {**options, "curriculum": curriculum, "rank": rank, "world": 3, "shuffle": shuffle}
     rest = WindowSampler(windows, **given)
-    assert list(rest) == batches(windows, **given)
+    assert listed(rest) == batches(windows, **given)
     rest.set_epoch(options["epoch"], start_batch=start)
-    assert list(rest) == batches(windows, **given)[start:]
+    assert listed(rest) == batches(windows, **given)[start:]
     assert len(rest) == len(list(rest))
 
 
@@ -206,7 +212,7 @@ def test_windows_that_were_drawn_are_augmented_by_their_own_chance(dataset):
     plain, changed = (
         TokenDataset(dataset.pieces.folder, "train", seq_len=48, augment=augment) for augment in (None, marked)
     )
-    window = next(plain.draw(np.random.default_rng(0)).drawn(np.array([3]), seed=5, epoch=2))
+    window = plain.draw(np.random.default_rng(0)).drawn(seed=5, epoch=2).at(3)
     expected = marked(plain[window], np.random.default_rng((5, 2, 3)), 2).ids[: 48 + 1]
     assert changed[window].ids.tolist() == expected.tolist()
     assert changed.__getitems__([window]).ids[0].tolist() == expected.tolist()
@@ -273,3 +279,21 @@ def test_loader_processes_end_with_the_process_that_they_load_for(dataset, tmp_p
     children = [psutil.Process(int(pid)) for pid in done.stdout.split() if psutil.pid_exists(int(pid))]
     assert len(done.stdout.split()) >= 2
     assert not psutil.wait_procs(children, timeout=30)[1]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    kind=st.sampled_from(TRUNCATION.kinds()), context=st.integers(1, 5), seq_len=st.integers(60, 900), data=st.data()
+)
+def test_many_windows_at_once_are_the_windows_one_by_one(dataset, kind, context, seq_len, data):
+    """Of any bounds, also such as no sampler draws: without targets, from inside the header, to the end of a piece."""
+    windows = TokenDataset(
+        dataset.pieces.folder, "train", seq_len=seq_len, context=context, truncation=TRUNCATION.build(kind)
+    )
+    drawn = windows.draw(np.random.default_rng(data.draw(st.integers(0, 99))))
+    some = [drawn.at(index) for index in data.draw(st.lists(st.integers(0, len(drawn) - 1), min_size=1, max_size=9))]
+    some += data.draw(st.lists(st.just(NOTHING) | st.just(Window(2, 1, 3)), max_size=2))
+    one_by_one = stack([windows[window] for window in some])
+    together = windows.__getitems__(some)
+    assert all(np.array_equal(one, other) for one, other in zip(one_by_one[:3], together[:3], strict=True))
+    assert together.ids.dtype == np.int64

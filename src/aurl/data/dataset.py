@@ -19,7 +19,7 @@ from aurl.data.records import Record
 from aurl.data.shards import Ids
 from aurl.data.splits import SPLIT_NAMES
 from aurl.data.truncation import SLIDING, Truncation, settle
-from aurl.data.windows import Tiling, Window, Windows
+from aurl.data.windows import Tiling, Window, Windows, joined
 from aurl.errors import UsageError
 from aurl.tokens.codec import Codec
 from aurl.tokens.positions import bar_length
@@ -104,20 +104,8 @@ class Rows(NamedTuple):
     hybrid: HybridView | None = None
 
 
-class _Place(NamedTuple):
-    """Where the ids of an example are: `header` leading ids of the piece, then those from `begin` to `stop`."""
-
-    piece: int
-    ids: Ids
-    header: int
-    begin: int
-    stop: int
-    context: int
-
-    @property
-    def length(self) -> int:
-        """Ids of the example."""
-        return self.header + self.stop - self.begin
+Place = tuple[int, Ids, int, int, int]
+"""Of an example: piece, its ids, how many of them lead as header, and the first and the end of those that follow."""
 
 
 class TokenDataset:
@@ -178,52 +166,79 @@ class TokenDataset:
 
     def __getitem__(self, index: int | Window) -> Passage:
         window = self._window(index)
-        piece, ids, header, begin, stop, context = self._place(window)
-        if begin <= header:
-            passage = Passage(ids[:stop], header, context)
+        piece, ids, header, begin, stop = self._place(window)
+        if window.first == 1:
+            passage = Passage(ids[:stop], header, 1)
         else:
             parts = np.concatenate([ids[:header], ids[begin:stop]])
-            passage = Passage(parts, header, context, *self._landmarks.running(piece, ids, begin))
+            running = self._landmarks.running(piece, ids, begin)
+            passage = Passage(parts, header, header + self.tiling.context, *running)
         if self._augment is None or window.draw is None:
             return passage
         changed = self._augment(passage, window.draw.rng(), window.draw.epoch)
         return replace(changed, ids=changed.ids[: self.seq_len + 1])
 
-    def __getitems__(self, windows: Sequence[int | Window]) -> Rows:
+    def __getitems__(self, windows: Windows | Sequence[int | Window]) -> Rows:
         """Several examples as one batch, which is what a torch loader asks for where it can."""
         if self._augment is None and not self._hybrid:
-            return self._gather([self._place(self._window(window)) for window in windows])
+            together = windows if isinstance(windows, Windows) else Windows.of(map(self._window, windows))
+            return next(self.batches([together]))
         passages = [self[window] for window in windows]
         rows = stack(passages)
         if not self._hybrid:
             return rows
         return rows._replace(hybrid=hybrid_view(passages, rows.ids, time_base=self.pieces.codec.time_base))
 
-    def _gather(self, places: Sequence[_Place]) -> Rows:
-        """Ids straight from the files into one array."""
-        ids = _blank(len(places), max(place.length for place in places))
-        start_steps, contexts = np.zeros(len(places), np.int64), np.empty(len(places), np.int64)
-        for row, (piece, source, header, begin, stop, context) in enumerate(places):
-            ids[row, :header] = source[:header]
-            ids[row, header : header + stop - begin] = source[begin:stop]
-            contexts[row] = context
-            if begin > header:
-                start_steps[row] = self._landmarks.step(piece, source, begin)
-        return Rows(ids, start_steps, contexts)
+    def batches(self, batches: Sequence[Windows]) -> Iterator[Rows]:
+        """Several batches in one go, which is faster for small ones."""
+        if self._augment is not None or self._hybrid:
+            yield from map(self.__getitems__, batches)
+            return
+        ids, start_steps, context, length = self._gather(joined(batches))
+        stop = 0
+        for windows in batches:
+            begin, stop = stop, stop + len(windows)
+            longest = max(MIN_IDS, int(length[begin:stop].max()))
+            yield Rows(ids[begin:stop, :longest].astype(np.int64), start_steps[begin:stop], context[begin:stop])
+
+    def _gather(
+        self, windows: Windows
+    ) -> tuple[NDArray[np.uint16], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Ids with padding, steps before the body, context, and number of ids of many windows."""
+        windows = self._settled_all(windows) if self._truncation.margin else windows
+        piece, first, stop = windows.piece, windows.first, windows.stop
+        inside = first > 1
+        header = np.where(inside, self.pieces.columns.header[piece], 0)
+        begin = np.where(inside, first - self.tiling.context, 0)
+        length, found = header + stop - begin, self.pieces.find(piece)
+        # The body is cut out together with what stands before it, so that it is where it belongs behind the header.
+        ids = found.cut(begin - header, max(MIN_IDS, int(length.max())))
+        heads = found.cut(np.zeros_like(begin), int(header.max()))
+        column = np.arange(heads.shape[1])
+        np.copyto(ids[:, : len(column)], heads, where=column < header[:, None])
+        for row in np.flatnonzero(length < ids.shape[1]).tolist():
+            ids[row, length[row] :] = PAD
+        start_steps = self._landmarks.steps(self.pieces, piece, begin, found)
+        return ids, start_steps, np.where(inside, header + self.tiling.context, 1), length
+
+    def _settled_all(self, windows: Windows) -> Windows:
+        places = [self._place(window) for window in windows]
+        inside = windows.first > 1
+        begin, stop = (np.array([place[field] for place in places]) for field in (3, 4))
+        return Windows(windows.piece, np.where(inside, begin + self.tiling.context, 1), stop)
 
     def _window(self, index: int | Window) -> Window:
         return index if isinstance(index, Window) else self.windows.at(index)
 
-    def _place(self, window: Window) -> _Place:
+    def _place(self, window: Window) -> Place:
         piece, first, stop, _ = window
         ids, header = self.pieces.piece(piece), self.pieces.header(piece)
         if self._truncation.margin and (margin := int(self.tiling.margin[piece])):
             first, stop = (self._settled(piece, ids, boundary, margin) for boundary in (first, stop))
         if first == 1:
             header = min(header, stop)
-            return _Place(piece, ids, header, header, stop, 1)
-        context = self.tiling.context
-        return _Place(piece, ids, header, first - context, stop, header + context)
+            return piece, ids, header, header, stop
+        return piece, ids, header, first - self.tiling.context, stop
 
     def _settled(self, piece: int, ids: Ids, boundary: int, margin: int) -> int:
         """Where music begins near a boundary between two windows; the ends of the piece stay where they are."""

@@ -6,11 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aurl.augment.passage import NOT_YET
+from aurl.data.pieces import Found, PieceReader
 from aurl.data.shards import Ids
 from aurl.tokens.vocabulary import PART, TIME_SHIFT, VELOCITY, Group
 
-STRIDE = 1024
-"""Ids between two landmarks; ten bytes for each, a hundredth of what the ids take."""
+STRIDE = 256
+"""Ids between two landmarks. Each takes six bytes, about a hundredth of what its ids take."""
 UNKNOWN = -1
 _SHIFT_STEPS = np.zeros(2**16, np.int32)
 _SHIFT_STEPS[TIME_SHIFT.start : TIME_SHIFT.stop] = np.arange(1, TIME_SHIFT.size + 1)
@@ -43,32 +44,49 @@ class Landmarks:
         counts = 1 + tokens // STRIDE
         self._begin = np.append(0, np.cumsum(counts))
         self._header = header
-        self._steps = np.full(int(self._begin[-1]), UNKNOWN, np.int64)
+        self._steps = np.full(int(self._begin[-1]), UNKNOWN, np.int32)
         self._parts = np.full(len(self._steps), NOT_YET, np.int8)
         self._velocities = np.full(len(self._steps), NOT_YET, np.int8)
 
     def step(self, piece: int, ids: Ids, place: int) -> int:
         """Steps from the start of a piece to the id at `place`; `ids` are all of the piece's."""
         landmark, begin = self._nearest(piece, ids, place)
-        return int(self._steps[landmark]) + elapsed_steps(ids[begin:place])
+        return self._steps.item(landmark) + elapsed_steps(ids[begin:place])
+
+    def steps(
+        self, pieces: PieceReader, piece: NDArray[np.int64], place: NDArray[np.int64], found: Found
+    ) -> NDArray[np.int64]:
+        """The same for many pieces and places at once; 0 for places in a header."""
+        header = self._header[piece].astype(np.int64)
+        number = np.where(place // STRIDE * STRIDE <= header, 0, place // STRIDE)
+        landmark = self._begin[piece] + number
+        for one in np.unique(piece[self._steps[landmark] == UNKNOWN]).tolist():
+            self._survey(one, pieces.piece(one))
+        begin = np.where(number > 0, number * STRIDE, header)
+        rest = np.maximum(place - begin, 0)[:, None]
+        width = int(rest.max(initial=0))
+        shifts = _SHIFT_STEPS.take(found.cut(begin, width))
+        shifts *= np.arange(width) < rest
+        elapsed: NDArray[np.int64] = self._steps[landmark] + shifts.sum(axis=1, dtype=np.int64)
+        return elapsed
 
     def running(self, piece: int, ids: Ids, place: int) -> Running:
         """Everything in force before the id at `place`."""
         landmark, begin = self._nearest(piece, ids, place)
         tail = ids[begin:place]
         return Running(
-            int(self._steps[landmark]) + elapsed_steps(tail),
+            self._steps.item(landmark) + elapsed_steps(tail),
             _last(tail, PART, int(self._parts[landmark])),
             _last(tail, VELOCITY, int(self._velocities[landmark])),
         )
 
     def _nearest(self, piece: int, ids: Ids, place: int) -> tuple[int, int]:
         """The last landmark at or before `place`, and which id it stands at."""
-        number, header = place // STRIDE, int(self._header[piece])
+        number, header = place // STRIDE, self._header.item(piece)
         if number * STRIDE <= header:
             number = 0
-        landmark = int(self._begin[piece]) + number
-        if self._steps[landmark] == UNKNOWN:
+        landmark = self._begin.item(piece) + number
+        if self._steps.item(landmark) == UNKNOWN:
             self._survey(piece, ids)
         return landmark, number * STRIDE or header
 

@@ -1,8 +1,12 @@
 """The pieces of one split, straight from the mapped shards."""
 
 from collections import OrderedDict
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from aurl.data.index import Index, Pieces
 from aurl.data.manifest import read_manifest, shard_path
@@ -49,18 +53,31 @@ class PieceReader:
 
     def piece(self, number: int) -> Ids:
         """Ids of a piece, BOS to EOS: a read-only view of the file."""
-        return self._shard(number).piece(int(self.columns.row[number]))
+        return self._shard(number).piece(self.columns.row.item(number))
+
+    def find(self, piece: NDArray[np.int64]) -> "Found":
+        """Where many pieces are."""
+        shard, row = self.columns.shard[piece], self.columns.row[piece]
+        order = np.argsort(shard)
+        edges = [0, *(1 + np.flatnonzero(np.diff(shard[order]))).tolist(), len(order)]
+        groups = []
+        for some in (order[begin:stop] for begin, stop in pairwise(edges)):
+            opened = self._opened(int(shard[some[0]]))
+            groups.append((some, opened.ids, opened.offsets[row[some]]))
+        return Found(len(piece), groups)
 
     def header(self, number: int) -> int:
         """Ids of a piece's header."""
-        return int(self.columns.header[number])
+        return self.columns.header.item(number)
 
     def record(self, number: int) -> Record:
         """What is known about a piece."""
-        return self._shard(number).record(int(self.columns.row[number]))
+        return self._shard(number).record(self.columns.row.item(number))
 
     def _shard(self, number: int) -> Shard:
-        position = int(self.columns.shard[number])
+        return self._opened(self.columns.shard.item(number))
+
+    def _opened(self, position: int) -> Shard:
         shard = self._open.get(position)
         if shard is None:
             shard = Shard(shard_path(self.folder, self.columns.shards[position]))
@@ -74,3 +91,37 @@ class PieceReader:
     def __getstate__(self) -> dict[str, Any]:
         """Maps do not travel to other processes; they are opened there again."""
         return self.__dict__ | {"_open": OrderedDict()}
+
+
+class Found(NamedTuple):
+    """Where some pieces are.
+
+    Args:
+        pieces: how many.
+        groups: for each shard which of them, the shard's ids, and where in those they begin.
+    """
+
+    pieces: int
+    groups: list[tuple[NDArray[np.int64], Ids, NDArray[np.int64]]]
+
+    def cut(self, begin: NDArray[np.int64], length: int) -> Ids:
+        """(pieces, length): ids of each from its own `begin` on; what is beyond the end of a piece means nothing."""
+        found = np.empty((self.pieces, length), np.uint16)
+        for some, ids, offset in self.groups:
+            found[some] = _cut(ids, offset + begin[some], length)
+        return found
+
+
+def _cut(ids: Ids, begin: NDArray[np.int64], length: int) -> Ids:
+    """(begins, length): `ids` from each begin on; what is beyond their end means nothing."""
+    last = len(ids) - length
+    if last < 0:
+        return _cut(np.append(ids, np.zeros(-last, np.uint16)), begin, length)
+    # Every place is a row of a view whose rows overlap; numpy checks that it does not reach beyond the ids.
+    rows = np.ndarray((last + 1, length), ids.dtype, ids.data, strides=(ids.itemsize, ids.itemsize))
+    found: Ids = rows[np.minimum(begin, last)]
+    if (late := begin > last).any():
+        for row in np.flatnonzero(late).tolist():
+            rest = ids[begin[row] :]
+            found[row, : len(rest)] = rest
+    return found

@@ -4,8 +4,8 @@ A piece of N ids has the N - 1 targets 1 … N - 1. Windows divide its targets a
 window that begins inside the piece is given the header and `context` ids before its first target; neither is scored.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -49,39 +49,76 @@ class Window(NamedTuple):
     draw: Draw | None = None
 
 
+NOTHING = Window(0, 1, 1)
+"""A window without targets."""
+
+
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """Windows as columns, in order of piece and place.
+    """Windows as columns.
 
     Args:
         piece: number of the piece.
         first: index of the first target.
         stop: index after the last target.
+        source: seed and epoch that their chance is from, None where they are always the same.
+        place: among the windows of that epoch; -1 for a window without a chance.
     """
 
     piece: NDArray[np.int64]
     first: NDArray[np.int64]
     stop: NDArray[np.int64]
+    source: tuple[int, int] | None = None
+    place: NDArray[np.int64] | None = None
+
+    @classmethod
+    def of(cls, windows: Iterable[Window]) -> "Windows":
+        """The bounds of single windows."""
+        piece, first, stop, _ = zip(*windows, strict=True)
+        return cls(np.array(piece), np.array(first), np.array(stop))
 
     def __len__(self) -> int:
         return len(self.piece)
 
+    def __iter__(self) -> Iterator[Window]:
+        return map(self.at, range(len(self)))
+
     def take(self, which: NDArray[np.int64] | NDArray[np.bool_]) -> "Windows":
         """Some of them, by number or by mask."""
-        return Windows(self.piece[which], self.first[which], self.stop[which])
+        place = None if self.place is None else self.place[which]
+        return Windows(self.piece[which], self.first[which], self.stop[which], self.source, place)
 
     def at(self, index: int) -> Window:
         """One window."""
-        return Window(int(self.piece[index]), int(self.first[index]), int(self.stop[index]))
+        draw = None
+        if self.source is not None and self.place is not None and self.place[index] >= 0:
+            draw = Draw(*self.source, int(self.place[index]))
+        return Window(int(self.piece[index]), int(self.first[index]), int(self.stop[index]), draw)
 
-    def drawn(self, places: NDArray[np.int64], seed: int, epoch: int) -> Iterator[Window]:
-        """The windows at `places`, each with a chance of its own."""
-        some = self.take(places)
-        columns = (some.piece.tolist(), some.first.tolist(), some.stop.tolist(), places.tolist())
-        return (
-            Window(piece, first, stop, Draw(seed, epoch, place))
-            for piece, first, stop, place in zip(*columns, strict=True)
+    def drawn(self, seed: int, epoch: int) -> "Windows":
+        """All windows of an epoch, each with a chance of its own."""
+        return replace(self, source=(seed, epoch), place=np.arange(len(self)))
+
+    def filled(self, count: int) -> "Windows":
+        """With windows that have nothing to predict, so that there are `count`."""
+        missing = count - len(self)
+        if not missing:
+            return self
+        place = None if self.place is None else np.append(self.place, np.full(missing, -1))
+        piece, first, stop = (
+            np.append(column, [value] * missing)
+            for column, value in zip((self.piece, self.first, self.stop), NOTHING, strict=False)
         )
+        return Windows(piece, first, stop, self.source, place)
+
+
+def joined(windows: Sequence[Windows]) -> Windows:
+    """The bounds of all of them, in order."""
+    return Windows(
+        np.concatenate([one.piece for one in windows]),
+        np.concatenate([one.first for one in windows]),
+        np.concatenate([one.stop for one in windows]),
+    )
 
 
 class Tiling:

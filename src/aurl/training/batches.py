@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from aurl.data.batching import WindowSampler, loader
 from aurl.data.dataset import TokenDataset
@@ -57,7 +56,7 @@ def batch_counts(batches: Iterable[Batch]) -> Counts:
     return Counts(sum(one.tokens for one in counts), sum(one.notes for one in counts))
 
 
-def batches_of(loaded: DataLoader[dict[str, Tensor]]) -> Iterator[Batch]:
+def batches_of(loaded: Iterable[dict[str, Tensor]]) -> Iterator[Batch]:
     """The loader's batches; making its iterator draws a random number, of which dropout must not hear."""
     with torch.random.fork_rng(devices=[]):
         iterator = iter(loaded)
