@@ -189,14 +189,18 @@ def test_shards_with_a_file_that_hangs_are_those_of_the_local_engine(cluster, tm
 
 def test_a_lost_worker_costs_nothing(tmp_path):
     """One of two dask workers is killed while it works, and the data set is that of local workers."""
-    write_tunes(tmp_path / "midi", 60)
+    write_tunes(tmp_path / "midi", 90)
     prepare([tmp_path / "midi"], PROFILE, tmp_path / "here", jobs=1)
-    killed = []
+    killed, finished = [], {}
+
+    def shards():
+        return {path.name: path.stat().st_ino for path in (tmp_path / "there" / "shards").glob("[!.]*")}
 
     def kill(progress):
-        if progress.task == "prepare" and progress.done and not killed:
+        if progress.task == "prepare" and progress.done >= 30 and not killed:
             os.kill(pids[0], signal.SIGKILL)
             killed.append(pids[0])
+            finished.update(shards())
 
     with local_cluster() as cluster, Client(cluster.scheduler_address, set_as_default=False) as client:
         pids = sorted(client.run(os.getpid).values())
@@ -205,8 +209,10 @@ def test_a_lost_worker_costs_nothing(tmp_path):
         assert killed
         wait_until(lambda: len(client.nthreads()) == 2)
         assert set(client.run(os.getpid).values()) & set(pids) == {pids[1]}
-    assert len(contents(tmp_path / "here")) > 10
     assert contents(tmp_path / "here") == contents(tmp_path / "there")
+    again = dict(finished.items() - shards().items())
+    assert len(again) <= WINDOW, "only what the worker had finished and not yet told"
+    assert len(finished) > WINDOW < len(shards()) - len(finished)
 
 
 @pytest.mark.slow
