@@ -2,7 +2,7 @@
 
 import pytest
 from tests.support.datasets import contents, make_profile
-from tests.support.midi_files import write_file, write_tunes
+from tests.support.midi_files import tune, write_file, write_tunes
 
 from aurl.data.dataset import open_dataset
 from aurl.data.prepare import prepare
@@ -95,3 +95,20 @@ def test_a_cache_that_cannot_be_used_is_done_without(library, tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
     assert prepare([library], PROFILE, tmp_path / "first", jobs=1, cache=blocked).prepared == 40
+
+
+def test_costly_rejections_of_others_are_tried_again(library, cache, tmp_path):
+    """Another data set may have more time, memory or room for one file."""
+    write_file(library / "long.mid", tune(7, notes=4000))
+    strict = make_profile("prepare.timeout_seconds=0.000001")
+    refused = prepare([library], strict, tmp_path / "hasty", jobs=1, cache=cache)
+    assert refused.rejects["timeout"].files > 0
+    again = prepare([library], PROFILE, tmp_path / "patient", jobs=1, cache=cache)
+    assert again.prepared == 41
+    assert again.new >= refused.rejects["timeout"].files
+
+
+def test_the_size_of_the_cache_changes_no_data_set(library, cache, tmp_path):
+    prepare([library], PROFILE, tmp_path / "first", jobs=1, cache=cache)
+    smaller = make_profile("prepare.cache_gb=0.5")
+    assert prepare([library], smaller, tmp_path / "first", jobs=1, cache=cache).unchanged

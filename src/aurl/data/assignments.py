@@ -102,9 +102,10 @@ def history(folder: Path, name: str | None) -> dict[str, Assignment]:
 
     Args:
         folder: of the data set.
-        name: of the file that the manifest names; any whole one where there is no manifest.
+        name: of the file that the manifest names; the newest whole one where there is no manifest.
     """
-    for candidate in [name] if name else sorted(path.name for path in folder.glob(PATTERN)):
+    newest = sorted(folder.glob(PATTERN), key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
+    for candidate in [name] if name else [path.name for path in newest]:
         try:
             return {one.sha256: one for one in read_assignments(folder, candidate)}
         except DamagedError as error:

@@ -8,10 +8,11 @@ from collections.abc import Collection
 from pathlib import Path
 
 from aurl.data.cache import TokenCache
+from aurl.data.cache.shelf import NOT_SHARED
 from aurl.data.manifest import SHARDS
 from aurl.data.plan import WORTH_KEEPING
 from aurl.data.shards import Shard
-from aurl.errors import AurlError, DamagedError
+from aurl.errors import AurlError, DamagedError, LockedError
 
 logger = logging.getLogger(__name__)
 
@@ -51,18 +52,29 @@ def _borrow(cache: TokenCache, signature: str, missing: Collection[bytes], folde
 
 
 def _contents(path: Path) -> float:
-    """Contents of the shard; infinitely many if it cannot be read, so that nobody wants it whole."""
+    """Contents of the shard; infinitely many where nobody may want it whole.
+
+    That is a shard that cannot be read, and one with rejections that another run might not make.
+    """
     try:
-        return sum(not record.segment for record in Shard(path).records())
+        records = list(Shard(path).records())
     except DamagedError:
         return float("inf")
+    if any(record.reason in NOT_SHARED for record in records):
+        return float("inf")
+    return sum(not record.segment for record in records)
 
 
 def put_away(cache: TokenCache, paths: Collection[Path]) -> None:
     """Put finished shards into the cache, and bring it back to its size; what goes wrong costs only the cache."""
-    try:
-        for path in paths:
+    for path in paths:
+        try:
             cache.add(path)
+        except AurlError as error:
+            logger.warning("not in the token cache: %s", error.message)
+    try:
         cache.trim()
+    except LockedError:
+        logger.debug("another process is trimming the token cache")
     except AurlError as error:
-        logger.warning("not everything is in the token cache: %s", error.message)
+        logger.warning("the token cache was not trimmed: %s", error.message)

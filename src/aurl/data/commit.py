@@ -1,6 +1,5 @@
 """The end of a run: index, audit and manifest, in the order in which a kill in between does no harm."""
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from aurl.data.encode import Recipe
 from aurl.data.fingerprint import FINGERPRINT_SIZE
 from aurl.data.index import Index
 from aurl.data.inputs import Source
-from aurl.data.manifest import SHARDS, Manifest, ShardEntry, shard_path, write_manifest
+from aurl.data.manifest import SHARDS, Manifest, ShardEntry, generation_of, shard_path, write_manifest
 from aurl.data.records import Record
 from aurl.data.shards import SUFFIX, Shard
 from aurl.profile import Profile
@@ -147,8 +146,7 @@ class Commit:
             "assignments": assignments,
             "shards": [entry.model_dump(mode="json") for entry in entries],
         }
-        generation = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-        return Manifest(generation=generation, **content)
+        return Manifest(generation=generation_of(content), **content)
 
     def _clear(self, needed: set[str]) -> None:
         """Delete shards of neither this data set nor the one before it, which a training run may still be reading."""

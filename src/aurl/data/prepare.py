@@ -33,6 +33,8 @@ from aurl.storage import lock
 from aurl.tokens.codec import Codec
 
 LOCK = ".lock"
+OF_NO_CONSEQUENCE = {"cache_gb"}
+"""Keys that a data set does not depend on."""
 MEBIBYTE, GIBIBYTE = 2**20, 2**30
 TOKENS = "tokens"
 """Folder of the token cache in the cache folder."""
@@ -175,7 +177,8 @@ def _listing(found: Found, profile: Profile) -> str:
 
 def _audit_if_unchanged(folder: Path, old: Manifest, profile: Profile, listing: str) -> dict[str, Any] | None:
     """The data set's audit, if files, profile and shards are as they were."""
-    same = old.prepare == profile.prepare.model_dump(mode="json") and old.listing == listing
+    asked = profile.prepare.model_dump(mode="json", exclude=OF_NO_CONSEQUENCE)
+    same = asked.items() <= old.prepare.items() and old.listing == listing
     if not same or not all(is_whole(folder, entry) for entry in old.shards):
         return None
     try:
