@@ -22,6 +22,7 @@ from aurl.data.manifest import Manifest, ShardEntry, is_whole, shard_path
 from aurl.data.records import Record
 from aurl.data.shards import Shard
 from aurl.errors import DamagedError
+from aurl.tokens.vocabulary import DRUM_PROGRAM
 
 NAME = "index.sqlite"
 VERSION = 2
@@ -76,6 +77,7 @@ class Pieces(NamedTuple):
         header: ids of the header.
         notes: notes.
         complexity: 0 to 1, see `aurl.data.complexity`.
+        drums: whether nothing but a drum kit sounds.
     """
 
     shards: tuple[str, ...]
@@ -85,6 +87,11 @@ class Pieces(NamedTuple):
     header: NDArray[np.int32]
     notes: NDArray[np.int64]
     complexity: NDArray[np.float32]
+    drums: NDArray[np.bool_]
+
+
+_PIECE_TYPES = (np.int32, np.int64, np.int32, np.int64, np.float32, np.bool_)
+"""Of the columns of `Pieces` after the first two."""
 
 
 class Index:
@@ -307,15 +314,17 @@ class Index:
 
     def pieces(self, split: str) -> Pieces:
         """The pieces of a split that models see."""
-        query = "SELECT shard, row, tokens, header, notes, complexity FROM served WHERE split = ? ORDER BY shard, row"
-        rows = self.connection.execute(query, (split,)).fetchall()
-        names, *columns = zip(*rows, strict=True) if rows else ((),) * 6
+        columns = "shard, row, tokens, header, notes, complexity, instruments = ?"
+        query = f"SELECT {columns} FROM served WHERE split = ? ORDER BY shard, row"  # noqa: S608 - our own names
+        rows = self.connection.execute(query, (json.dumps([DRUM_PROGRAM]), split)).fetchall()
+        names, *found = zip(*rows, strict=True) if rows else ((),) * 7
         shards = tuple(dict.fromkeys(names))
         position = {name: index for index, name in enumerate(shards)}
-        row, tokens, header, notes = (np.array(column, np.int64) for column in columns[:-1])
-        shard = np.array([position[name] for name in names], np.int32)
-        complexity = np.array(columns[-1], np.float32)
-        return Pieces(shards, shard, row.astype(np.int32), tokens, header.astype(np.int32), notes, complexity)
+        return Pieces(
+            shards,
+            np.array([position[name] for name in names], np.int32),
+            *(np.array(column, dtype) for column, dtype in zip(found, _PIECE_TYPES, strict=True)),
+        )
 
     def labels(self, split: str) -> list[dict[str, str]]:
         """Labels of the pieces of a split, in the order of `pieces`."""
