@@ -10,6 +10,7 @@ import pytest
 from tests.support.midi_files import tune
 from tests.support.written_music import COMMON, DOCTYPE, HEAD, grace, musicxml, mxl, note, part
 
+from aurl.midi import performance
 from aurl.midi.notation import NOTATION_SUFFIXES, read_any, read_notation
 from aurl.midi.performance import TICKS_PER_BEAT
 from aurl.midi.read import read_score
@@ -81,6 +82,18 @@ def test_bars_that_are_too_short_do_not_shift_the_bar_lines_after_them():
     assert set(meters.numerator.tolist()) == {4}
 
 
+def test_many_short_bars_are_read_in_linear_time():
+    # of each music21 asks for its meter, and without an answer goes through all that came before
+    from music21.stream import Stream
+
+    asked = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Stream, "getContextByClass", lambda *found, **more: asked.append(found))
+        result = read(musicxml(part(COMMON + WHOLE, *[note("D4", 8) + grace("E4") + note("F4", 4, chord=True)] * 50)))
+    assert not asked
+    assert result.score.end_tick == (4 + 50 * 2) * TICKS_PER_BEAT
+
+
 def test_septuplets_are_exact():
     seventh = "<time-modification><actual-notes>7</actual-notes><normal-notes>4</normal-notes></time-modification>"
     divisions = COMMON.replace(">4</divisions>", ">7</divisions>")
@@ -103,6 +116,45 @@ def test_repeats_are_written_out_and_what_was_in_force_comes_back():
     meters = result.score.time_signatures
     assert [tick // TICKS_PER_BEAT for tick in meters.tick.tolist()] == [0, 8, 11, 15]
     assert meters.numerator.tolist() == [4, 3, 4, 3]
+
+
+def words(text):
+    """A direction that says something to the player."""
+    return f"<direction><direction-type><words>{text}</words></direction-type></direction>"
+
+
+def pitches(result):
+    return [pitch for track in heard(result) for _, _, pitch in track]
+
+
+def test_the_way_back_and_to_the_coda():
+    sign = "<direction><direction-type><{}/></direction-type></direction>"
+    bars = ["C4", "D4", "E4", "F4", "G4"]
+    body = [COMMON + note(bars[0], 16), *(note(pitch, 16) for pitch in bars[1:])]
+    segno = [body[0], sign.format("segno") + body[1], body[2] + sign.format("coda"), body[3], body[4]]
+    segno[3] += words("D.S. al Coda")
+    segno[4] = sign.format("coda") + segno[4]
+    assert pitches(read(musicxml(part(*segno)))) == [60, 62, 64, 65, 62, 64, 67]
+    capo = [*body[:1], body[1] + words("Fine"), body[2], body[3] + words("D.C. al Fine")]
+    assert pitches(read(musicxml(part(*capo)))) == [60, 62, 64, 65, 60, 62]
+
+
+def test_a_tempo_without_a_number_is_none():
+    result = read((ABC + "C4|D4|").replace("1/4=90", '"giusto"'), ".abc")
+    assert len(result.score.tempos) == 0
+    assert pitches(result) == [60, 62]
+
+
+def test_numbers_that_are_names_are_not_measured():
+    title = b"<movement-title>9790006457823</movement-title>"
+    data = musicxml(part(COMMON + WHOLE)).replace(b"<part-list>", title + b"<part-list>")
+    assert pitches(read(data)) == [60]
+
+
+def test_more_notes_than_a_piece_may_have(monkeypatch):
+    monkeypatch.setattr(performance, "MAX_EVENTS", 3)
+    assert read(musicxml(part(COMMON + note("C4", 4) * 3))).score.note_count == 3
+    assert rejected(musicxml(part(COMMON + note("C4", 4) * 4))) is RejectReason.TOO_MANY_EVENTS
 
 
 def test_transposing_instruments_sound_where_they_sound():
@@ -225,6 +277,10 @@ def test_abc():
 def test_abc_repeats_with_endings():
     result = read(ABC + "|:C4|1 D4:|2 E4|]", ".abc")
     assert [(onset, pitch) for onset, _, pitch in heard(result)[0]] == [(0, 60), (4, 62), (8, 60), (12, 64)]
+
+
+def test_abc_sections_side_by_side():
+    assert pitches(read(ABC + "C4|D4::E4|G4:|", ".abc")) == [60, 62, 60, 62, 64, 67, 64, 67]
 
 
 def test_of_an_abc_book_the_first_tune_is_read():
@@ -376,6 +432,7 @@ def test_what_is_packed_is_measured_before_it_is_unpacked():
         (musicxml(part(COMMON + note("C4", 10**9))), ".xml", RejectReason.TICK_OVERFLOW),
         (musicxml(part(COMMON + note(None, 10**9) + WHOLE)), ".xml", RejectReason.TICK_OVERFLOW),
         (musicxml(part(COMMON.replace(">4</divisions>", ">0</divisions>") + WHOLE)), ".xml", RejectReason.MALFORMED),
+        (musicxml(part(COMMON.replace(">4</divisions>", ">x</divisions>") + WHOLE)), ".xml", RejectReason.MALFORMED),
         (musicxml(part(COMMON.replace(">4</beats>", ">99999</beats>") + WHOLE)), ".xml", RejectReason.MALFORMED),
         (musicxml(part("<attributes><staves>99999999</staves></attributes>")), ".xml", RejectReason.MALFORMED),
         (

@@ -17,6 +17,7 @@ from music21.converter.subConverters import ConverterABC, ConverterHumdrum
 from music21.musicxml.xmlToM21 import MusicXMLImporter
 
 from aurl.midi.performance import MARKER, TICKS_PER_BEAT, Change, Instrument, Word, WrittenBar, WrittenNote
+from aurl.midi.repeats import Signs
 from aurl.midi.score import DRUM_CHANNEL
 
 _DEFAULT_DRUM = 38
@@ -175,7 +176,7 @@ def _write(piece: Piece, staff: _Staff, at: int, placed: _Placed) -> None:
     elif isinstance(element, expressions.RehearsalMark):
         bars[at].words.append(Word(tick, MARKER, str(element.content)))
     elif isinstance(element, repeat.RepeatMark):
-        _write_sign(bars, at, placed)
+        _write_sign(bars[at].signs, element)
     elif change := _change(placed):
         bars[at].changes.append(change)
 
@@ -247,11 +248,11 @@ def _part(piece: Piece, staff: _Staff, head: Any) -> int:
     return place
 
 
-def _write_sign(bars: Sequence[WrittenBar], at: int, placed: _Placed) -> None:
-    tick, element = placed
-    signs = bars[at].signs
+def _write_sign(signs: Signs, element: Any) -> None:
     if isinstance(element, Repeat):
-        _write_repeat(bars, at, tick, element)
+        opens = element.direction == "start"
+        signs.opens |= opens
+        signs.closes = signs.closes if opens else element.times or _USUAL_PASSES
     elif isinstance(element, repeat.Segno):
         signs.segno = True
     elif isinstance(element, repeat.Coda):
@@ -260,19 +261,8 @@ def _write_sign(bars: Sequence[WrittenBar], at: int, placed: _Placed) -> None:
         signs.fine = True
     elif isinstance(element, (repeat.DaCapo, repeat.DaCapoAlFine, repeat.DaCapoAlCoda)):
         signs.back = "capo"
-    elif isinstance(element, repeat.RepeatExpressionCommand):
+    else:
         signs.back = "segno"
-
-
-def _write_repeat(bars: Sequence[WrittenBar], at: int, tick: int, element: Any) -> None:
-    """A repeat sign on a bar line belongs to the bar before it if it closes, to the one after it if it opens."""
-    if element.direction == "end":
-        closed = at - 1 if at and not tick and bars[at].length else at
-        bars[closed].signs.closes = element.times or _USUAL_PASSES
-    elif not tick:
-        bars[at].signs.opens = True
-    elif at + 1 < len(bars):
-        bars[at + 1].signs.opens = True
 
 
 def _write_ending(bars: Sequence[WrittenBar], bracket: Any, number: int, places: dict[int, int]) -> None:

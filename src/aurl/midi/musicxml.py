@@ -2,6 +2,7 @@
 
 import re
 import zipfile
+from contextlib import suppress
 from io import BytesIO
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError, fromstring
@@ -27,10 +28,11 @@ _LARGEST = {
     "octave-change": 10,
     "actual-notes": 1000,
     "normal-notes": 1000,
+    "divisions": 10**9,
+    "duration": 10**11,
 }
-"""Elements whose numbers music21 counts up to, and how far they make sense."""
+"""How far numbers make sense; music21 counts up to some of them step by step."""
 _MAX_DIGITS = 12
-"""Of any other number."""
 _MAX_ENDING = 32
 """Characters of the list of passes that an ending is for: `1-999999999` is short, too, but `1, 2, 3` is all it is."""
 _MAX_PASS_DIGITS = 2
@@ -57,6 +59,8 @@ def musicxml_root(data: bytes, *, max_bytes: int) -> Element:
         raise Rejected(RejectReason.MALFORMED, f"broken XML: {error}") from error
     for element in root.iter():
         _check_numbers(element)
+    for part in root.iterfind("part"):
+        _restate_meter(part)
     return root
 
 
@@ -77,24 +81,59 @@ def _root_name(text: bytes) -> str:
     parser = ParserCreate()
     parser.StartElementHandler = begin
     parser.EntityDeclHandler = declare
-    try:
-        parser.Parse(text, True)
-    except _Found:
-        return names[0]
-    raise Rejected(RejectReason.MALFORMED, "XML without an element")
+    with suppress(_Found):
+        parser.Parse(text, True)  # without an element that is an error
+    return names[0]
 
 
 def _check_numbers(element: Element) -> None:
-    text = (element.text or "").strip()
     largest = _LARGEST.get(element.tag)
+    text = (element.text or "").strip()
     digits = text.lstrip("+-").partition(".")[0]
-    too_long = digits.isdigit() and len(digits) > _MAX_DIGITS
-    if too_long or (largest is not None and digits.isdigit() and int(digits) > largest):
+    if largest is not None and digits.isdecimal() and (len(digits) > _MAX_DIGITS or int(digits) > largest):
         raise Rejected(RejectReason.MALFORMED, f"<{element.tag}> is {printable(text[:40])}")
     if element.tag == "ending":
         passes = element.get("number", "")
         if len(passes) > _MAX_ENDING or re.search(rf"\d{{{_MAX_PASS_DIGITS + 1}}}", passes):
             raise Rejected(RejectReason.MALFORMED, f"an ending for passes {printable(passes[:40])}")
+
+
+def _restate_meter(part: Element) -> None:
+    """Say the meter in every measure that is not full: music21 would look for it in all that came before.
+
+    That is half of the time for a piece with many such measures, and grows with the square of their number.
+    """
+    meter: Element | None = None
+    divisions = 1.0
+    for measure in part:
+        divisions = _number(measure, "attributes/divisions", divisions)
+        found = measure.findall("attributes/time")
+        if found:
+            meter = found[-1]
+        elif meter is not None:
+            beats, beat_type = _number(meter, "beats", 0), _number(meter, "beat-type", 1)
+            if _filled(measure) * beat_type < 4 * beats * divisions:
+                attributes = Element("attributes")
+                attributes.append(meter)
+                measure.insert(0, attributes)
+
+
+def _number(element: Element, path: str, default: float) -> float:
+    try:
+        return float(element.findtext(path) or default)
+    except ValueError:
+        return default
+
+
+def _filled(measure: Element) -> float:
+    """Divisions until the last note of a measure ends."""
+    now = end = 0.0
+    for element in measure:
+        if element.find("chord") is None:
+            length = _number(element, "duration", 0)
+            now += -length if element.tag == "backup" else length
+            end = max(end, now)
+    return end
 
 
 def _unpacked(data: bytes, max_bytes: int) -> bytes:
