@@ -46,6 +46,13 @@ def test_written_values_come_back(tmp_path):
     assert names(tmp_path) == ["a", "b", "c"]
 
 
+def test_names_that_are_not_utf_8_come_back_from_json(tmp_path):
+    strange = {os.fsdecode(b"a\xff.mid"): "ü"}
+    write_json(tmp_path / "a", strange)
+    assert read_json(tmp_path / "a") == strange
+    assert "ü" in (tmp_path / "a").read_text(encoding="utf-8")
+
+
 def test_folders_on_the_way_are_made(tmp_path):
     write_text(tmp_path / "x" / "y" / "z.txt", "deep")
     assert (tmp_path / "x" / "y" / "z.txt").read_text() == "deep"

@@ -111,8 +111,11 @@ def write_text(path: Path, value: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` atomically as indented JSON."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+    """Write `value` atomically as indented JSON.
+
+    What UTF-8 has no bytes for, as in the name of a file that is not UTF-8, becomes an escape that JSON knows.
+    """
+    write_bytes(path, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode(errors="backslashreplace"))
 
 
 def _read_capped(path: Path, max_bytes: int) -> bytes:
