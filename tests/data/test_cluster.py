@@ -337,7 +337,7 @@ def test_a_worker_that_joins_later_is_looked_at_too(tmp_path):
 def test_a_scheduler_that_is_lost_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(dask_cluster, "CONNECT_SECONDS", 1)
     with (
-        LocalCluster(n_workers=1, processes=False, threads_per_worker=2, dashboard_address=":0") as cluster,
+        LocalCluster(1, processes=False, threads_per_worker=2, dashboard_address=":0", protocol="tcp://") as cluster,
         ClusterEngine(cluster.scheduler_address, folder=tmp_path, **LIMITS) as engine,
     ):
         results = engine.run(errands(tmp_path, *[("fine",)] * 20), suffer, Interrupts())
