@@ -58,6 +58,14 @@ def test_numbers_of_numpy_become_numbers():
     }
 
 
+def test_json_has_paths_as_they_are_and_nothing_that_steers_a_terminal(capsys):
+    name = os.fsdecode(b"a\x1b[31m\xff\n\xe2\x80\xae.mid")
+    Output(as_json=True).result("x", {"paths": [Path(name)], name: 1}, "text")
+    shown = capsys.readouterr().out
+    assert all(" " <= c <= "~" or c == "\n" for c in shown)
+    assert json.loads(shown) == {"schema": "aurl.x/1", "paths": [name], name: 1}
+
+
 @pytest.mark.parametrize("text", ["\x1b[31m", "a\rb", "\x07", "\u202e", "\udcff", "\x7f"])
 def test_control_characters_are_escaped(text):
     assert printable(text).isprintable()

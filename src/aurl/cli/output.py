@@ -31,13 +31,16 @@ def printable(text: str) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Dataclasses, paths, numbers of numpy and the like as what JSON knows; numbers that are not finite become null."""
+    """Dataclasses, paths, numbers of numpy and the like as what JSON knows; numbers that are not finite become null.
+
+    Text stays as it is, so that a script finds the file that a path names: JSON has escapes of its own.
+    """
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
         return {str(plain(key)): plain(item) for key, item in value.items()}
     if isinstance(value, str | Path | Enum):
-        return printable(str(value.value if isinstance(value, Enum) else value))
+        return str(value.value if isinstance(value, Enum) else value)
     if isinstance(value, Sequence | Set):
         return [plain(item) for item in value]
     if hasattr(value, "tolist"):
