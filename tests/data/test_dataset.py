@@ -8,10 +8,10 @@ import pytest
 from tests.support.datasets import make_profile
 from tests.support.midi_files import write_tunes
 
+from aurl.data.assignments import Assignment, write_assignments
 from aurl.data.dataset import TokenDataset, open_dataset
 from aurl.data.fingerprint import FINGERPRINT_SIZE
 from aurl.data.manifest import Manifest, ShardEntry, shard_path, write_manifest
-from aurl.data.pieces import OPEN_SHARDS
 from aurl.data.prepare import prepare
 from aurl.data.records import Record
 from aurl.data.shards import Piece, write_shard
@@ -87,13 +87,6 @@ def test_it_travels_to_other_processes(dataset):
     assert there[3].ids.tolist() == dataset[3].ids.tolist()
 
 
-def test_few_shards_stay_open(dataset):
-    for number in range(len(dataset.pieces)):
-        dataset.piece(number)
-    assert len(dataset.pieces.columns.shards) > OPEN_SHARDS
-    assert len(dataset.pieces._open) == OPEN_SHARDS
-
-
 def test_a_damaged_shard_is_named_and_never_read(folder, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
@@ -122,11 +115,14 @@ import resource, sys
 sys.path[:0] = {sys.path!r}
 import numpy as np
 from pathlib import Path
+from aurl.data.batching import WindowSampler, loader
 from aurl.data.dataset import TokenDataset
 dataset = TokenDataset(Path({str(tmp_path)!r}), "train", seq_len=1024)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for place in np.random.default_rng(0).permutation(len(dataset))[:10_000]:
     dataset[int(place)]
+for _ in loader(dataset, WindowSampler(dataset, batch_size=8)):
+    pass
 print(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
     _make_large_dataset(tmp_path, shards=60, pieces=250, tokens=8000)
@@ -138,7 +134,7 @@ print(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 def _make_large_dataset(folder, *, shards, pieces, tokens):
     """A data set of `shards` x `pieces` pieces, straight into its shards."""
-    profile, entries = make_profile('prepare.split={kind="hash", valid=0, test=0}'), []
+    profile, entries, assignments = make_profile('prepare.split={kind="hash", valid=0, test=0}'), [], []
     ids = np.random.default_rng(0).integers(0, 774, tokens).astype(np.uint16)
     for number in range(shards):
         name = f"{number:032x}"
@@ -148,6 +144,8 @@ def _make_large_dataset(folder, *, shards, pieces, tokens):
         counts = {"pieces": pieces, "records": pieces, "tokens": tokens * pieces}
         size = shard_path(folder, name).stat().st_size
         entries.append(ShardEntry(name=name, sha256=sha256, bytes=size, **counts))
+        assignments += [Assignment(record.sha256, "/a.mid", "train", "train") for record in records]
     sections = {name: getattr(profile, name).model_dump(mode="json") for name in ("prepare", "tokens")}
     facts = {"generation": "x", "created_with": "0", "signature": "x", "listing": "", "codec": Codec().signature()}
-    write_manifest(folder, Manifest(**facts, **sections, shards=tuple(entries)))
+    names = {"assignments": write_assignments(folder, assignments)}
+    write_manifest(folder, Manifest(**facts, **sections, **names, shards=tuple(entries)))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from aurl.augment.passage import Passage
 from aurl.data.hybrid import HybridView, hybrid_view
 from aurl.data.index import Index
-from aurl.data.landmarks import Landmarks
+from aurl.data.landmarks import Landmarks, elapsed_in_rows
 from aurl.data.manifest import Manifest, read_manifest
 from aurl.data.pieces import PieceReader
 from aurl.data.records import Record
@@ -210,15 +210,21 @@ class TokenDataset:
         inside = first > 1
         header = np.where(inside, self.pieces.columns.header[piece], 0)
         begin = np.where(inside, first - self.tiling.context, 0)
-        length, found = header + stop - begin, self.pieces.find(piece)
-        # The body is cut out together with what stands before it, so that it is where it belongs behind the header.
-        ids = found.cut(begin - header, max(MIN_IDS, int(length.max())))
-        heads = found.cut(np.zeros_like(begin), int(header.max()))
+        length = header + stop - begin
+        known_steps, known = self._landmarks.nearest(self.pieces, piece, begin)
+        rest = np.maximum(begin - known, 0)
+        ids, heads, rests = self.pieces.cut(
+            piece,
+            # The body is cut out together with what stands before it, and so is where it belongs behind the header.
+            (begin - header, max(MIN_IDS, int(length.max()))),
+            (np.zeros_like(begin), int(header.max())),
+            (known, int(rest.max())),
+        )
         column = np.arange(heads.shape[1])
         np.copyto(ids[:, : len(column)], heads, where=column < header[:, None])
         for row in np.flatnonzero(length < ids.shape[1]).tolist():
             ids[row, length[row] :] = PAD
-        start_steps = self._landmarks.steps(self.pieces, piece, begin, found)
+        start_steps = known_steps + elapsed_in_rows(rests, rest)
         return ids, start_steps, np.where(inside, header + self.tiling.context, 1), length
 
     def _settled_all(self, windows: Windows) -> Windows:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aurl.augment.passage import NOT_YET
-from aurl.data.pieces import Found, PieceReader
+from aurl.data.pieces import PieceReader
 from aurl.data.shards import Ids
 from aurl.tokens.vocabulary import PART, TIME_SHIFT, VELOCITY, Group
 
@@ -53,22 +53,19 @@ class Landmarks:
         landmark, begin = self._nearest(piece, ids, place)
         return self._steps.item(landmark) + elapsed_steps(ids[begin:place])
 
-    def steps(
-        self, pieces: PieceReader, piece: NDArray[np.int64], place: NDArray[np.int64], found: Found
-    ) -> NDArray[np.int64]:
-        """The same for many pieces and places at once; 0 for places in a header."""
+    def nearest(
+        self, pieces: PieceReader, piece: NDArray[np.int64], place: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Of many places at once the last landmark at or before each: its steps, and which id it stands at.
+
+        For places inside a header that is where the body begins.
+        """
         header = self._header[piece].astype(np.int64)
         number = np.where(place // STRIDE * STRIDE <= header, 0, place // STRIDE)
         landmark = self._begin[piece] + number
         for one in np.unique(piece[self._steps[landmark] == UNKNOWN]).tolist():
             self._survey(one, pieces.piece(one))
-        begin = np.where(number > 0, number * STRIDE, header)
-        rest = np.maximum(place - begin, 0)[:, None]
-        width = int(rest.max(initial=0))
-        shifts = _SHIFT_STEPS.take(found.cut(begin, width))
-        shifts *= np.arange(width) < rest
-        elapsed: NDArray[np.int64] = self._steps[landmark] + shifts.sum(axis=1, dtype=np.int64)
-        return elapsed
+        return self._steps[landmark].astype(np.int64), np.where(number > 0, number * STRIDE, header)
 
     def running(self, piece: int, ids: Ids, place: int) -> Running:
         """Everything in force before the id at `place`."""
@@ -105,6 +102,14 @@ class Landmarks:
 def elapsed_steps(ids: Ids) -> int:
     """Steps that the TIME_SHIFTs among `ids` add up to."""
     return int(_SHIFT_STEPS.take(ids).sum(dtype=np.int64))
+
+
+def elapsed_in_rows(ids: Ids, length: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(rows,): the same for the first `length` ids of each row."""
+    shifts = _SHIFT_STEPS.take(ids)
+    shifts *= np.arange(ids.shape[1]) < length[:, None]
+    elapsed: NDArray[np.int64] = shifts.sum(axis=1, dtype=np.int64)
+    return elapsed
 
 
 def _last(ids: Ids, group: Group, before: int) -> int:

@@ -1,9 +1,9 @@
 """The pieces of one split, straight from the mapped shards."""
 
-from collections import OrderedDict
+import mmap
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,12 @@ from aurl.data.splits import SPLIT_NAMES
 from aurl.errors import UsageError
 from aurl.tokens.codec import Codec
 
-OPEN_SHARDS = 16
-"""Shards that stay mapped. Mapped pages count as memory of the process; a shard that is let go of gives them back."""
+OPEN_SHARDS = 256
+"""Shards that stay open; each takes a file descriptor, of which a process often has no more than 1,024."""
+RESIDENT_BYTES = 2**26
+"""Of shards that were read since their pages were last given back: mapped pages count as memory of the process."""
+Cut = tuple[NDArray[np.int64], int]
+"""Where to begin in each of some pieces, and how many ids to take."""
 
 
 class PieceReader:
@@ -46,7 +50,8 @@ class PieceReader:
         self.codec = Codec.from_signature(manifest.codec)
         with Index.load(folder, manifest) as index:
             self.columns: Pieces = index.pieces(split)
-        self._open: OrderedDict[int, Shard] = OrderedDict()
+        self._open: dict[int, Shard] = {}
+        self._touched: set[int] = set()
 
     def __len__(self) -> int:
         return len(self.columns.row)
@@ -55,16 +60,21 @@ class PieceReader:
         """Ids of a piece, BOS to EOS: a read-only view of the file."""
         return self._shard(number).piece(self.columns.row.item(number))
 
-    def find(self, piece: NDArray[np.int64]) -> "Found":
-        """Where many pieces are."""
+    def cut(self, piece: NDArray[np.int64], *cuts: Cut) -> list[Ids]:
+        """For each cut (pieces, length): the ids of each piece from its own begin on.
+
+        What is beyond the end of a piece means nothing.
+        """
         shard, row = self.columns.shard[piece], self.columns.row[piece]
         order = np.argsort(shard)
         edges = [0, *(1 + np.flatnonzero(np.diff(shard[order]))).tolist(), len(order)]
-        groups = []
+        found: list[Ids] = [np.empty((len(piece), length), np.uint16) for _, length in cuts]
         for some in (order[begin:stop] for begin, stop in pairwise(edges)):
             opened = self._opened(int(shard[some[0]]))
-            groups.append((some, opened.ids, opened.offsets[row[some]]))
-        return Found(len(piece), groups)
+            offset = opened.offsets[row[some]]
+            for (begin, length), ids in zip(cuts, found, strict=True):
+                ids[some] = _cut(opened.ids, offset + begin[some], length)
+        return found
 
     def header(self, number: int) -> int:
         """Ids of a piece's header."""
@@ -81,35 +91,25 @@ class PieceReader:
         shard = self._open.get(position)
         if shard is None:
             shard = Shard(shard_path(self.folder, self.columns.shards[position]))
+            if len(self._open) == OPEN_SHARDS:
+                self._open.pop(next(iter(self._open)))
             self._open[position] = shard
-            if len(self._open) > OPEN_SHARDS:
-                self._open.popitem(last=False)
-        else:
-            self._open.move_to_end(position)
+        if position not in self._touched:
+            if sum(self._open[one].bytes for one in self._touched if one in self._open) > RESIDENT_BYTES:
+                self._let_go()
+            self._touched.add(position)
         return shard
+
+    def _let_go(self) -> None:
+        """Give back the pages of all shards that were read; what is read again comes back by itself."""
+        for shard in map(self._open.get, self._touched):
+            if shard is not None and hasattr(mmap, "MADV_DONTNEED"):
+                cast("Any", shard.ids.base).obj.madvise(mmap.MADV_DONTNEED)
+        self._touched.clear()
 
     def __getstate__(self) -> dict[str, Any]:
         """Maps do not travel to other processes; they are opened there again."""
-        return self.__dict__ | {"_open": OrderedDict()}
-
-
-class Found(NamedTuple):
-    """Where some pieces are.
-
-    Args:
-        pieces: how many.
-        groups: for each shard which of them, the shard's ids, and where in those they begin.
-    """
-
-    pieces: int
-    groups: list[tuple[NDArray[np.int64], Ids, NDArray[np.int64]]]
-
-    def cut(self, begin: NDArray[np.int64], length: int) -> Ids:
-        """(pieces, length): ids of each from its own `begin` on; what is beyond the end of a piece means nothing."""
-        found = np.empty((self.pieces, length), np.uint16)
-        for some, ids, offset in self.groups:
-            found[some] = _cut(ids, offset + begin[some], length)
-        return found
+        return self.__dict__ | {"_open": {}, "_touched": set()}
 
 
 def _cut(ids: Ids, begin: NDArray[np.int64], length: int) -> Ids:
