@@ -1,6 +1,7 @@
 """Written music (MusicXML, MXL, ABC, Humdrum **kern) → Score, through music21; and what tells it from MIDI."""
 
 import io
+import re
 import warnings
 from collections import Counter
 from contextlib import redirect_stderr, redirect_stdout
@@ -27,6 +28,7 @@ _MIDI_MAGIC = (b"MThd", b"RIFF")
 _XML_MAGIC = (b"<?xml", b"\xef\xbb\xbf<?xml", b"\xff\xfe<\0?\0", b"\xfe\xff\0<\0?")
 _PACKED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
 _MEMBER = "!/"
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
 _MAX_FAULT = 200
 """Characters of what music21 says that go into an audit."""
 
@@ -103,12 +105,13 @@ def _parsed(source: Any, suffix: str) -> "Piece":
     """The bars of the piece, or the reason why music21 cannot tell them; it says nothing to anybody else."""
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")
-        try:
-            from aurl.midi.engraving import parse, written  # noqa: PLC0415 - music21 takes a while to load
+        from aurl.midi.engraving import parse, written  # noqa: PLC0415 - music21 takes a while to load
 
+        try:
             return written(parse(source, is_abc=suffix == ABC_SUFFIX))
-        except (Rejected, MemoryError):
+        except MemoryError:
             raise
         except Exception as error:  # of a bad file music21 raises whatever it stumbles over
-            fault = f"music21 cannot read it: {type(error).__name__}: {error}"[:_MAX_FAULT]
-            raise Rejected(RejectReason.MALFORMED, fault) from error
+            # Where an object is in memory would make every run's record another one.
+            said = _ADDRESS.sub("", f"{type(error).__name__}: {error}")[:_MAX_FAULT]
+            raise Rejected(RejectReason.MALFORMED, f"music21 cannot read it: {said}") from error
