@@ -22,37 +22,47 @@ DEFAULT_NAME = "midi"
 MAX_SHOWN = 3
 
 
+Paths = Annotated[list[str], typer.Argument(metavar="PATH...", help="Files, folders, globs, archives, URLs.")]
+Name = Annotated[
+    str | None,
+    typer.Option("--name", "-n", metavar="NAME", help="Name of the data set; that of the first path by default."),
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option("--jobs", "-j", min=1, metavar="N", help="Worker processes; one for each core by default."),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option("--scheduler", metavar="URL", help="Work on a dask cluster, as in tcp://host:8786."),
+]
+Metadata = Annotated[
+    str | None,
+    typer.Option("--metadata", "-m", metavar="FILE", help="CSV or JSON: a path column and labels, or a split."),
+]
+Dedupe = Annotated[
+    str | None,
+    typer.Option(
+        "--dedupe",
+        metavar="group|keep-one|off",
+        help="Near-duplicates: keep them in one split, keep one of them, or take no notice.",
+    ),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Rejected files make the command fail.")]
+
+
 def prepare(
     output: Output,
-    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Files, folders, globs, archives, URLs.")],
-    name: Annotated[
-        str | None,
-        typer.Option("--name", "-n", metavar="NAME", help="Name of the data set; that of the first path by default."),
-    ] = None,
+    paths: Paths,
+    name: Name = None,
     profile: Profiles = None,
     overrides: Overrides = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option("--jobs", "-j", min=1, metavar="N", help="Worker processes; one for each core by default."),
-    ] = None,
-    scheduler: Annotated[
-        str | None,
-        typer.Option("--scheduler", metavar="URL", help="Work on a dask cluster, as in tcp://host:8786."),
-    ] = None,
-    metadata: Annotated[
-        str | None,
-        typer.Option("--metadata", "-m", metavar="FILE", help="CSV or JSON: a path column and labels, or a split."),
-    ] = None,
-    dedupe: Annotated[
-        str | None,
-        typer.Option(
-            "--dedupe",
-            metavar="group|keep-one|off",
-            help="Near-duplicates: keep them in one split, keep one of them, or take no notice.",
-        ),
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done.")] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Rejected files make the command fail.")] = False,
+    jobs: Jobs = None,
+    scheduler: Scheduler = None,
+    metadata: Metadata = None,
+    dedupe: Dedupe = None,
+    dry_run: DryRun = False,
+    strict: Strict = False,
     force: Force = False,
 ) -> ExitCode | None:
     """Turn MIDI files into a data set, or bring one up to date."""

@@ -26,6 +26,11 @@ class Unused(NamedTuple):
     missing: tuple[str, ...]
     ambiguous: tuple[str, ...]
 
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """Paths of both."""
+        return (*self.missing, *self.ambiguous)
+
 
 class Labels:
     """Labels of paths.

@@ -9,8 +9,9 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from aurl.data.labels import Labels
 from aurl.data.manifest import Manifest, is_whole, read_manifest
 from aurl.data.result import PrepareResult, from_audit
 from aurl.data.splits import SPLITS
-from aurl.data.update import Update
+from aurl.data.update import Update, Updated
 from aurl.errors import AurlError, DamagedError, NotFoundError
 from aurl.profile import Profile
 from aurl.progress import Interrupts, Report, silent
@@ -78,32 +79,53 @@ def prepare(
     """
     folder = folder.absolute()  # workers may have another working folder
     started, listed_ns = time.monotonic(), time.time_ns()
-    recipe = recipe_of(profile)
+    recipe, rules = recipe_of(profile), rules_of(profile)
     found = find(paths, spool=default_spool(), max_bytes=recipe.max_bytes)
-    files, listing = len(found.sources) + len(found.refused), _listing(found, profile)
-    old = _of_recipe(_manifest(folder), recipe)
-    if old and (known := _audit_if_unchanged(folder, old, profile, listing)):
-        facts = {"reused": known["prepared"], "unchanged": True, "dry_run": dry_run}
-        return from_audit(folder, known, seconds=time.monotonic() - started, **facts)
-    if dry_run:
-        return _preview(folder, old, found, started)
-    rules, jobs = rules_of(profile), jobs or usable_cores()
+    listing = _listing(found, profile)
+    if known := _known(folder, profile, recipe, found, listing, dry_run=dry_run):
+        return replace(known, seconds=time.monotonic() - started)
     told = interrupts or Interrupts()
+    with _writing(folder), _token_cache(cache, profile.prepare.cache_gb) as tokens:
+        manifest = _manifest(folder)
+        before = history(folder, manifest.assignments if manifest else None)
+        update = Update(folder, profile, recipe, rules, jobs or usable_cores(), scheduler, tokens, report, told)
+        done = update.run(_of_recipe(manifest, recipe), before, found, listing, listed_ns)
+    return _result(folder, found, rules.labels, done, time.monotonic() - started)
+
+
+def _result(folder: Path, found: Found, labels: Labels, done: Updated, seconds: float) -> PrepareResult:
+    if done.audit is None:
+        return PrepareResult(folder, found.total, new=done.new, seconds=seconds, interrupted=True)
+    return from_audit(
+        folder,
+        done.audit,
+        new=done.new,
+        reused=done.reused,
+        removed=done.removed,
+        unused_labels=labels.unused(source.path for source in found.sources).rows,
+        seconds=seconds,
+    )
+
+
+def _known(
+    folder: Path, profile: Profile, recipe: Recipe, found: Found, listing: str, *, dry_run: bool
+) -> PrepareResult | None:
+    """The result where nothing is to be done, because nothing has changed or nobody wants it."""
+    old = _of_recipe(_manifest(folder), recipe)
+    if old and (counted := _audit_if_unchanged(folder, old, profile, listing)):
+        return from_audit(folder, counted, reused=counted["prepared"], unchanged=True, dry_run=dry_run)
+    return _preview(folder, old, found) if dry_run else None
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Hold the data set's lock; a disk that cannot be written to is an error of ours."""
     try:
-        with lock(folder / LOCK), _token_cache(cache, profile.prepare.cache_gb) as tokens:
-            manifest = _manifest(folder)
-            before = history(folder, manifest.assignments if manifest else None)
-            update = Update(folder, profile, recipe, rules, jobs, scheduler, tokens, report, told)
-            done = update.run(_of_recipe(manifest, recipe), before, found, listing, listed_ns)
+        with lock(folder / LOCK):
+            yield
     except (OSError, sqlite3.OperationalError) as error:
         message = f"cannot write to {folder}: {error}"
         raise AurlError(message, hint="make room, then run the same command: it goes on where it stopped") from error
-    seconds = time.monotonic() - started
-    if done.audit is None:
-        return PrepareResult(folder, files, new=done.new, seconds=seconds, interrupted=True)
-    unused = rules.labels.unused(source.path for source in found.sources)
-    facts = {"reused": done.reused, "removed": done.removed, "unused_labels": (*unused.missing, *unused.ambiguous)}
-    return from_audit(folder, done.audit, seconds=seconds, new=done.new, **facts)
 
 
 def _token_cache(cache: Path | None, gibibytes: float) -> AbstractContextManager[TokenCache | None]:
@@ -187,7 +209,7 @@ def _audit_if_unchanged(folder: Path, old: Manifest, profile: Profile, listing: 
         return None
 
 
-def _preview(folder: Path, old: Manifest | None, found: Found, started: float) -> PrepareResult:
+def _preview(folder: Path, old: Manifest | None, found: Found) -> PrepareResult:
     """What a run would do, by the listing alone."""
     known: dict[str, tuple[int, int, bytes]] = {}
     if old:
@@ -196,13 +218,11 @@ def _preview(folder: Path, old: Manifest | None, found: Found, started: float) -
     sources = found.sources
     same = sum(source.path in known and known[source.path][:2] == source[1:] for source in sources)
     gone = len(known.keys() - {source.path for source in sources})
-    seconds = time.monotonic() - started
     return PrepareResult(
         folder,
         len(sources) + len(found.refused),
         new=len(sources) - same,
         reused=same,
         removed=gone,
-        seconds=seconds,
         dry_run=True,
     )

@@ -181,9 +181,8 @@ class Update:
         unread = (*identified.refused, *unencoded)
         settled = identified.settled and all(record.reason != RejectReason.UNREADABLE for record in unread)
         refused = [Record(path, "", reason=reason, fault=fault) for path, reason, fault in found.refused]
-        files = len(found.sources) + len(found.refused)
         listing = listing if settled else ""
-        return commit.run(index, identified.files, (*refused, *unread), files=files, listing=listing)
+        return commit.run(index, identified.files, (*refused, *unread), files=found.total, listing=listing)
 
 
 def _by_content(identified: Identified) -> dict[bytes, Source]:

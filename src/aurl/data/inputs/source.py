@@ -50,6 +50,11 @@ class Found(NamedTuple):
     sources: list[Source]
     refused: list[Refused]
 
+    @property
+    def total(self) -> int:
+        """Of both."""
+        return len(self.sources) + len(self.refused)
+
 
 def listing_digest(sources: Iterable[Source], refused: Iterable[Refused] = ()) -> str:
     """One hash over all paths, sizes, times and refusals: equal for an unchanged listing."""
