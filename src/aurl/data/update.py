@@ -1,8 +1,9 @@
 """One run of `prepare` under the data set's lock: look, plan, encode, commit."""
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,9 +84,7 @@ class Update:
         """
         (self.folder / SHARDS).mkdir(parents=True, exist_ok=True)
         remove_leftovers(self.folder / SHARDS)
-        with Index.open(self.folder) as index, self._engine() as engine:
-            if old is None:
-                engine.warm_up()
+        with self._engine() as engine, Index.open(self.folder) as index:
             shards = index.follow(self.folder, old)
             identified = self._identify(index, found.sources, listed_ns)
             if not identified.complete:
@@ -106,15 +105,19 @@ class Update:
         removed = len(places.keys() - wanted.keys())
         return Updated(counted, encoded.files, len(wanted) - encoded.files, removed)
 
-    def _engine(self) -> Workers:
+    @contextmanager
+    def _engine(self) -> Iterator[Workers]:
+        """Workers, which import what they need while files are looked at."""
         section = self.profile.prepare
-        return open_engine(
+        with open_engine(
             jobs=self.jobs,
             folder=self.folder / SHARDS,
             timeout_seconds=section.timeout_seconds,
             memory_mb=section.memory_mb,
             scheduler=self.scheduler,
-        )
+        ) as engine:
+            engine.warm_up()
+            yield engine
 
     def _identify(self, index: Index, sources: Sequence[Source], listed_ns: int) -> Identified:
         return identify(
