@@ -283,6 +283,23 @@ def test_abc_sections_side_by_side():
     assert pitches(read(ABC + "C4|D4::E4|G4:|", ".abc")) == [60, 62, 60, 62, 64, 67, 64, 67]
 
 
+def test_bars_of_abc_are_as_long_as_they_are_written():
+    result = read(ABC + "C4|D4E4|G4|", ".abc")
+    assert [onset for onset, _, _ in heard(result)[0]] == [0, 4, 8, 12]
+    longest = read(ABC + "C4|" + "DE" * 1000 + "|G4|", ".abc")  # music21 itself takes minutes for it
+    assert longest.score.end_tick == 2008 * TICKS_PER_BEAT
+    assert set(longest.score.time_signatures.numerator.tolist()) == {4}
+
+
+def test_music21_is_left_as_it_was():
+    from music21.abcFormat import translate
+
+    usual = translate.reBar
+    read(ABC + "C4|D4|", ".abc")
+    rejected(ABC.replace("4/4", "4/0") + "C4|D4|", ".abc")
+    assert translate.reBar is usual
+
+
 def test_of_an_abc_book_the_first_tune_is_read():
     result = read("%a book\n" + ABC + "C4|\n\n" + ABC.replace("X:1", "X:2") + "D4|\n\nX:3\nK:C\nE4|\n", ".abc")
     assert [pitch for _, _, pitch in heard(result)[0]] == [60]

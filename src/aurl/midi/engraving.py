@@ -8,10 +8,12 @@ pick-up. This module is imported late: music21 takes a while to load.
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from music21 import dynamics, expressions, harmony, instrument, key, meter, note, repeat, spanner, stream, tempo
+from music21.abcFormat import translate
 from music21.bar import Repeat
 from music21.converter.subConverters import ConverterABC, ConverterHumdrum
 from music21.musicxml.xmlToM21 import MusicXMLImporter
@@ -77,8 +79,23 @@ def parse(source: Any, *, is_abc: bool) -> Any:
         importer.xmlRootToScore(source, importer.stream)
         return importer.stream
     reader = ConverterABC() if is_abc else ConverterHumdrum()
-    reader.parseData(source)
+    with _bars_as_written():
+        reader.parseData(source)
     return reader.stream.scores.first() if isinstance(reader.stream, stream.Opus) else reader.stream
+
+
+@contextmanager
+def _bars_as_written() -> Iterator[None]:
+    """music21 would cut bars of ABC that are too long and weigh the beats of the rest: minutes for a thousand notes."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise translate.ABCTranslateException  # "this part cannot be cut"
+
+    usual, translate.reBar = translate.reBar, refuse
+    try:
+        yield
+    finally:
+        translate.reBar = usual
 
 
 def written(score: Any) -> Piece:
