@@ -2,6 +2,13 @@
 
 import io
 import zipfile
+from fractions import Fraction
+
+import pytest
+
+from aurl.midi.notation import read_notation
+from aurl.midi.performance import TICKS_PER_BEAT
+from aurl.midi.reasons import Rejected
 
 HEAD = '<?xml version="1.0" encoding="UTF-8"?>'
 DOCTYPE = (
@@ -52,3 +59,46 @@ def mxl(text, *, name="score.musicxml", container=True, method=zipfile.ZIP_DEFLA
             archive.writestr("META-INF/container.xml", f'<container><rootfile full-path="{name}"/></container>')
         archive.writestr(name, text)
     return target.getvalue()
+
+
+WHOLE = note("C4", 16)
+ABC = "X:1\nT:A tune\nM:4/4\nL:1/4\nQ:1/4=90\nK:G\n"
+KERN = "**kern\n*M4/4\n*k[f#]\n*G:\n"
+
+
+def read(data, suffix=".xml", **options):
+    return read_notation(data if isinstance(data, bytes) else data.encode(), suffix=suffix, **options)
+
+
+def heard(result):
+    """For each track its (onset, duration, pitch), in beats."""
+    return [
+        [
+            (Fraction(onset, TICKS_PER_BEAT), Fraction(duration, TICKS_PER_BEAT), pitch)
+            for onset, duration, pitch in zip(
+                track.notes.onset.tolist(), track.notes.duration.tolist(), track.notes.pitch.tolist(), strict=True
+            )
+        ]
+        for track in result.score.tracks
+    ]
+
+
+def texts(found):
+    return [(text.tick / TICKS_PER_BEAT, text.text) for text in found]
+
+
+def rejected(data, suffix=".xml", **options):
+    with pytest.raises(Rejected) as caught:
+        read(data, suffix, name="bad\x1b", **options)
+    assert str(caught.value).startswith("bad\\x1b: ")
+    assert caught.value.hint
+    return caught.value.reason
+
+
+def words(text):
+    """A direction that says something to the player."""
+    return f"<direction><direction-type><words>{text}</words></direction-type></direction>"
+
+
+def pitches(result):
+    return [pitch for track in heard(result) for _, _, pitch in track]
