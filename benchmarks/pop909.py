@@ -19,6 +19,7 @@ from aurl.evaluation.ngram import compare_orders
 from aurl.export.picture import save_picture
 from aurl.generation.generate import generate
 from aurl.generation.load import load_run
+from aurl.generation.request import Request
 from aurl.loss.reconstruction import nats
 from aurl.midi.write import save_midi
 from aurl.profile import load_profile
@@ -46,7 +47,7 @@ def with_context(run: Path, dataset: Path) -> tuple[float, float]:
 
 def illegal(run: Path, out: Path, count: int, seconds: float) -> tuple[int, int]:
     """Violations of the grammar in `count` new pieces, and how many ids they have; the first few are kept."""
-    pieces = generate(run, count=count, seed=0, seconds=seconds, threads=1)
+    pieces = generate(run, Request(count=count, seed=0, seconds=seconds), threads=1)
     for number, piece in enumerate(pieces[:6]):
         save_midi(piece.score, out / f"piece-{number}.mid")
         save_picture(piece.score, out / f"piece-{number}.png")

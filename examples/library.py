@@ -5,6 +5,7 @@ from pathlib import Path
 
 from aurl.data.prepare import prepare
 from aurl.generation.generate import generate
+from aurl.generation.request import Request
 from aurl.midi.write import save_midi
 from aurl.profile import load_profile
 from aurl.training.trainer import fit
@@ -18,7 +19,7 @@ def main(midi_folder: Path, out: Path, minutes: float = 5.0) -> None:
     print(f"{prepared.prepared} of {prepared.files} files, {prepared.tokens} tokens")
     result = fit(profile, work / "dataset", work / "run")
     print(f"{result.best_nats_per_note} nats per note after {result.step} steps")
-    piece = generate(result.run_folder, count=1, seed=1, seconds=30)[0]
+    piece = generate(result.run_folder, Request(seed=1, seconds=30))[0]
     save_midi(piece.score, out)
 
 

@@ -8,6 +8,7 @@ from tests.support.runs import write_run
 from aurl.errors import DamagedError, NotFoundError, UsageError
 from aurl.generation.generate import generate
 from aurl.generation.load import load_run
+from aurl.generation.request import Request
 from aurl.midi.clock import seconds_at
 from aurl.midi.score import KeySignatures, Notes, Score, Tempos, TimeSignatures, Track
 from aurl.midi.write import save_midi
@@ -54,7 +55,7 @@ def steps(ids):
 
 @pytest.mark.parametrize("name", CODECS)
 def test_pieces_are_whole_and_as_long_as_asked(runs, name):
-    pieces = generate(runs[name], count=3, seed=1, seconds=5.0, threads=1)
+    pieces = generate(runs[name], Request(count=3, seed=1, seconds=5.0), threads=1)
     grammar = Grammar.of(CODECS[name], allow_zero_length=False)
     for piece in pieces:
         assert grammar.check(piece.ids) == []
@@ -65,9 +66,9 @@ def test_pieces_are_whole_and_as_long_as_asked(runs, name):
 
 
 def test_a_seed_makes_the_same_bytes_whatever_the_count(runs):
-    together = generate(runs["beats"], count=5, seed=40, seconds=3.0, threads=1)
-    alone = generate(runs["beats"], count=1, seed=43, seconds=3.0, threads=1)
-    again = generate(runs["beats"], count=5, seed=40, seconds=3.0, threads=1)
+    together = generate(runs["beats"], Request(count=5, seed=40, seconds=3.0), threads=1)
+    alone = generate(runs["beats"], Request(count=1, seed=43, seconds=3.0), threads=1)
+    again = generate(runs["beats"], Request(count=5, seed=40, seconds=3.0), threads=1)
     assert [piece.seed for piece in together] == [40, 41, 42, 43, 44]
     assert all(np.array_equal(a.ids, b.ids) for a, b in zip(together, again, strict=True))
     np.testing.assert_array_equal(alone[0].ids, together[3].ids)
@@ -75,25 +76,36 @@ def test_a_seed_makes_the_same_bytes_whatever_the_count(runs):
 
 
 def test_without_a_seed_the_drawn_one_is_told(runs):
-    piece = generate(runs["beats"], seconds=2.0, threads=1)[0]
-    again = generate(runs["beats"], seed=piece.seed, seconds=2.0, threads=1)[0]
+    piece = generate(runs["beats"], Request(seconds=2.0), threads=1)[0]
+    again = generate(runs["beats"], Request(seed=piece.seed, seconds=2.0), threads=1)[0]
     np.testing.assert_array_equal(piece.ids, again.ids)
-    assert piece.seed != generate(runs["beats"], seconds=2.0, threads=1)[0].seed
+    assert piece.seed != generate(runs["beats"], Request(seconds=2.0), threads=1)[0].seed
 
 
 def test_without_a_length_the_profile_limits_it(runs):
-    for piece in generate(runs["beats"], count=4, seed=0, threads=1):
+    for piece in generate(runs["beats"], Request(count=4, seed=0), threads=1):
         assert length_seconds(piece) <= 8.05
 
 
+def test_a_request_says_otherwise_than_the_profile(tmp_path):
+    """At temperature 0, or with one id to choose from, all seeds make the same piece."""
+    run = write_run(tmp_path / "run", CODECS["beats"], overrides=["generation.temperature=0"])
+
+    def distinct(**asked):
+        return len({piece.ids.tobytes() for piece in generate(run, Request(count=3, seed=0, seconds=2.0, **asked))})
+
+    assert [distinct(), distinct(temperature=1.0), distinct(temperature=1.0, top_k=1)] == [1, 3, 1]
+    assert [distinct(temperature=1.0, top_p=1e-9), distinct(temperature=1.0, min_p=1.0)] == [1, 1]
+
+
 def test_max_tokens(runs):
-    piece = generate(runs["bare beats"], seed=0, seconds=1000.0, max_tokens=50, threads=1)[0]
+    piece = generate(runs["bare beats"], Request(seed=0, seconds=1000.0, max_tokens=50), threads=1)[0]
     assert (piece.ended, piece.sampled) == ("tokens", 50)
     assert Grammar.of(CODECS["bare beats"]).check(piece.ids) == []
 
 
 def test_bars_are_counted_in_the_meter_of_the_header(runs):
-    for piece in generate(runs["beats"], count=6, seed=3, bars=2, threads=1):
+    for piece in generate(runs["beats"], Request(count=6, seed=3, bars=2), threads=1):
         meters = piece.score.time_signatures
         numerator, denominator = (meters.numerator[0], meters.denominator[0]) if len(meters) else (4, 4)
         bars = piece.score.end_tick / piece.score.ticks_per_beat / (4 * numerator / denominator)
@@ -105,13 +117,13 @@ def test_bars_are_counted_in_the_meter_of_the_header(runs):
 
 def test_bars_need_a_meter(runs):
     with pytest.raises(UsageError, match="how long a bar is"):
-        generate(runs["bare seconds"], bars=4)
-    piece = generate(runs["bare seconds"], bars=1, prompt=song(), prompt_seconds=1.2, seed=0, threads=1)[0]
+        generate(runs["bare seconds"], Request(bars=4))
+    piece = generate(runs["bare seconds"], Request(bars=1, prompt=song(), prompt_seconds=1.2, seed=0), threads=1)[0]
     assert length_seconds(piece) == pytest.approx(3.0, abs=0.52)
 
 
 def test_a_prompt_is_continued(runs):
-    piece = generate(runs["beats"], prompt=song(), prompt_seconds=3.1, seconds=4.0, seed=5, threads=1)[0]
+    piece = generate(runs["beats"], Request(prompt=song(), prompt_seconds=3.1, seconds=4.0, seed=5), threads=1)[0]
     given = CODECS["beats"].encode(song())
     assert piece.ids[: piece.prompt_tokens].tolist() == given.ids[: piece.prompt_tokens].tolist()
     assert Grammar.of(CODECS["beats"]).check(piece.ids) == []
@@ -126,7 +138,7 @@ def test_a_prompt_is_continued(runs):
 
 
 def test_maps_of_a_prompt_go_on_where_it_ends(runs):
-    piece = generate(runs["beats"], prompt=song(), prompt_seconds=8.0, bars=1, seed=5, threads=1)[0]
+    piece = generate(runs["beats"], Request(prompt=song(), prompt_seconds=8.0, bars=1, seed=5), threads=1)[0]
     assert piece.score.tempos == song().tempos
     assert piece.score.time_signatures == song().time_signatures.take([0])
     # 8 s are 14 beats: the bar from beat 12 to 15 is finished, then a bar of 3 follows
@@ -135,7 +147,7 @@ def test_maps_of_a_prompt_go_on_where_it_ends(runs):
 
 def test_a_whole_song_is_continued_past_its_end(runs, tmp_path):
     save_midi(song(), tmp_path / "song.mid")
-    piece = generate(runs["seconds"], prompt=tmp_path / "song.mid", seconds=2.0, seed=5, threads=1)[0]
+    piece = generate(runs["seconds"], Request(prompt=tmp_path / "song.mid", seconds=2.0, seed=5), threads=1)[0]
     end = float(seconds_at(song(), song().end_tick))
     assert end - 0.1 <= length_seconds(piece) <= end + 2.02
 
@@ -158,12 +170,16 @@ def test_a_whole_song_is_continued_past_its_end(runs, tmp_path):
             },
             "no note",
         ),
-        ({"device": "cuda:77"}, "cuda:77"),
     ],
 )
 def test_what_cannot_be_done_is_said(runs, arguments, message):
     with pytest.raises(UsageError, match=message):
-        generate(runs["beats"], **{"threads": 1, **arguments})
+        generate(runs["beats"], Request(**arguments), threads=1)
+
+
+def test_a_device_that_is_not_there_is_said(runs):
+    with pytest.raises(UsageError, match="cuda:77"):
+        generate(runs["beats"], Request(), device="cuda:77")
 
 
 def test_an_interrupt_ends_pieces_whole(runs):
@@ -174,7 +190,8 @@ def test_an_interrupt_ends_pieces_whole(runs):
         reports.append(progress)
         interrupts.stop = 2
 
-    pieces = generate(runs["beats"], count=40, seed=0, seconds=60.0, report=report, interrupts=interrupts, threads=1)
+    request = Request(count=40, seed=0, seconds=60.0)
+    pieces = generate(runs["beats"], request, report=report, interrupts=interrupts, threads=1)
     assert 0 < len(pieces) < 40
     assert {piece.ended for piece in pieces} >= {"stopped"}
     assert all(Grammar.of(CODECS["beats"]).check(piece.ids) == [] for piece in pieces)
@@ -182,7 +199,7 @@ def test_an_interrupt_ends_pieces_whole(runs):
 
 def test_progress_ends_at_its_total(runs):
     reports = []
-    generate(runs["beats"], count=3, seed=0, seconds=600.0, report=reports.append, threads=1)
+    generate(runs["beats"], Request(count=3, seed=0, seconds=600.0), report=reports.append, threads=1)
     assert all(before.done <= after.done for before, after in pairwise(reports))
     assert (reports[-1].done, reports[-1].total) == (1800, 1800)
     assert len(reports) > 2
@@ -193,8 +210,8 @@ def test_one_thread_unless_asked_and_put_back_afterwards(runs):
     torch.set_num_threads(2)
     try:
         for asked in (None, 1, 3):
-            told = {"seed": 0, "max_tokens": 5, "report": lambda _: inside.add(torch.get_num_threads())}
-            generate(runs["beats"], threads=asked, **told)
+            request = Request(seed=0, max_tokens=5)
+            generate(runs["beats"], request, threads=asked, report=lambda _: inside.add(torch.get_num_threads()))
             assert (inside, torch.get_num_threads()) == ({asked or 1}, 2)
             inside.clear()
     finally:
@@ -252,6 +269,6 @@ def test_a_prompt_is_prepared_as_the_data_were(tmp_path):
     ]
     run = write_run(tmp_path / "run", CODECS["beats"], preprocess=grid)
     late = song().map_notes(lambda notes: Notes(notes.onset + 50, notes.duration, notes.pitch, notes.velocity))
-    piece = generate(run, prompt=late, prompt_seconds=5.0, seconds=1.0, seed=0, threads=1)[0]
+    piece = generate(run, Request(prompt=late, prompt_seconds=5.0, seconds=1.0, seed=0), threads=1)[0]
     given = CODECS["beats"].encode(song()).ids[: piece.prompt_tokens]
     np.testing.assert_array_equal(piece.ids[: piece.prompt_tokens], given)

@@ -1,24 +1,19 @@
 """`aurl generate`: a run → new pieces as MIDI."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from aurl.cli.options import Device, Force, Threads, complete_runs
 from aurl.cli.output import Output
-from aurl.cli.pieces import (
-    STANDARD_STREAM,
-    check_free,
-    check_stdout,
-    describe_pieces,
-    draw_seed,
-    plan_targets,
-    read_prompt,
-    write_piece,
-)
+from aurl.cli.pieces import check_free, check_stdout, plan_targets, read_prompt, write_pieces
 from aurl.cli.signals import exit_code, listening
 from aurl.errors import ExitCode
+
+if TYPE_CHECKING:
+    from aurl.generation.pieces import Piece
+    from aurl.generation.request import Request
 
 RunName = Annotated[
     str | None,
@@ -91,27 +86,47 @@ def generate(
     force: Force = False,
 ) -> ExitCode | None:
     """Write new pieces with a trained model."""
+    from aurl.generation.request import Request, draw_seed
     from aurl.home import Home
 
     folder = Home.locate().run(run)
     if run is None:
         output.note(f"run: {folder.name}, the latest")
     check_stdout(output, out, count)
-    song, first_seed = read_prompt(prompt), draw_seed() if seed is None else seed
-    targets = list(plan_targets(out, picture, count=count, seed=first_seed))
+    request = Request(
+        count=count,
+        seed=draw_seed() if seed is None else seed,
+        seconds=seconds,
+        bars=bars,
+        prompt=read_prompt(prompt),
+        prompt_seconds=prompt_seconds,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+    )
+    targets = list(plan_targets(out, picture, count=count, seed=request.seed))
     if not force:
         check_free(targets)
+    pieces, stop = _make(output, folder, request, checkpoint=checkpoint, threads=threads, device=device)
+    write_pieces(output, pieces, targets, run=folder, checkpoint=checkpoint)
+    return None if stop is None else exit_code(stop)
+
+
+def _make(
+    output: Output, run: Path, request: "Request", *, checkpoint: str, threads: int | None, device: str | None
+) -> tuple[list["Piece"], int | None]:
+    """The pieces, and the signal that ended them early, if any."""
     from aurl.generation.generate import generate
 
-    sampling: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
-    length: dict[str, Any] = {"seconds": seconds, "bars": bars, "prompt": song, "prompt_seconds": prompt_seconds}
-    place: dict[str, Any] = {"checkpoint": checkpoint, "threads": threads, "device": device or "auto"}
     with output.progress() as report, listening(output.note) as interrupts:
-        told: dict[str, Any] = {"report": report, "interrupts": interrupts}
-        pieces = generate(folder, count=count, seed=first_seed, **sampling, **length, **place, **told)
-    written = [write_piece(output, piece, target) for piece, target in zip(pieces, targets, strict=False)]
-    if out != STANDARD_STREAM:
-        output.result(
-            "generate", {"run": folder, "checkpoint": checkpoint, "pieces": written}, describe_pieces(written)
+        pieces = generate(
+            run,
+            request,
+            checkpoint=checkpoint,
+            threads=threads,
+            device=device or "auto",
+            report=report,
+            interrupts=interrupts,
         )
-    return None if interrupts.stop is None else exit_code(interrupts.stop)
+    return pieces, interrupts.stop

@@ -1,7 +1,6 @@
 """Where new pieces are written, and what is said of them."""
 
 import os
-import secrets
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from aurl.midi.score import Score
 
 STANDARD_STREAM = "-"
-SEED_LIMIT = 2**31
 MIDI_SUFFIXES = (".mid", ".midi")
 PICTURE_SUFFIX = ".png"
 
@@ -42,11 +40,6 @@ class Written:
     tokens: int
     nats_per_token: float
     ended: str
-
-
-def draw_seed() -> int:
-    """A seed that nobody knows beforehand, short enough to be typed again."""
-    return secrets.randbelow(SEED_LIMIT)
 
 
 def plan_targets(out: str | None, picture: Path | None, *, count: int, seed: int) -> Iterator[Target]:
@@ -123,8 +116,14 @@ def read_prompt(prompt: str | None) -> "Path | Score | None":
     return None if prompt is None else Path(prompt)
 
 
-def write_piece(output: Output, piece: "Piece", target: Target) -> Written:
-    """Write one piece to its target."""
+def write_pieces(output: Output, pieces: "list[Piece]", targets: list[Target], *, run: Path, checkpoint: str) -> None:
+    """Write the pieces that were made to the first of the targets and, unless they went to stdout, say so."""
+    written = [_write_piece(output, piece, target) for piece, target in zip(pieces, targets, strict=False)]
+    if targets[0].midi is not None:
+        output.result("generate", {"run": run, "checkpoint": checkpoint, "pieces": written}, _describe(written))
+
+
+def _write_piece(output: Output, piece: "Piece", target: Target) -> Written:
     from aurl.export.picture import save_picture
     from aurl.midi.clock import seconds_at
     from aurl.midi.write import save_midi, write_midi
@@ -147,7 +146,7 @@ def write_piece(output: Output, piece: "Piece", target: Target) -> Written:
     )
 
 
-def describe_pieces(written: list[Written]) -> str:
+def _describe(written: list[Written]) -> str:
     """One line for each piece."""
     rows = [
         (

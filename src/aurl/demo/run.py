@@ -11,6 +11,7 @@ from aurl.demo.chorales import export_chorales
 from aurl.evaluation.ngram import Likelihood, NGram
 from aurl.export.picture import save_picture
 from aurl.generation.generate import generate
+from aurl.generation.request import Request
 from aurl.home import Home
 from aurl.midi.write import save_midi
 from aurl.profile import Profile
@@ -111,7 +112,7 @@ def ngram_baseline(dataset: Path, order: int) -> Likelihood:
 def _write_pieces(
     run: Path, folder: Path, *, seed: int, threads: int | None, report: Report, interrupts: Interrupts
 ) -> tuple[tuple[Path, ...], Path | None]:
-    made = generate(run, count=PIECES, seed=seed, threads=threads, report=report, interrupts=interrupts)
+    made = generate(run, Request(count=PIECES, seed=seed), threads=threads, report=report, interrupts=interrupts)
     pieces = tuple(folder / f"piece-{number}.mid" for number in range(1, len(made) + 1))
     for path, piece in zip(pieces, made, strict=True):
         save_midi(piece.score, path)

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from aurl.generation.constraints import GrammarMask
 from aurl.generation.context import Context
+from aurl.generation.request import MAX_TOKENS
 from aurl.generation.sampling import Draws, Sampler
 from aurl.model.vae_gan import MusicTransformerVAEGAN
 from aurl.tokens.grammar import Grammar
 from aurl.tokens.rules import Stage
 from aurl.tokens.vocabulary import BOS, EOS, TIME_SHIFT
 
-MAX_TOKENS = 65_536
 SCORED_TOGETHER = 64
 """Steps whose log-likelihoods are taken at once: 64 softmaxes cost little more than one."""
 LEAVING_SHARE = 0.75

@@ -1,17 +1,20 @@
 """From a model to finished pieces, batch after batch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aurl.generation.engine import MAX_TOKENS, Batch, Ending, Engine, Made
+from aurl.generation.engine import Batch, Ending, Engine, Made
 from aurl.generation.length import length_rule
-from aurl.generation.prompt import Prompt
+from aurl.generation.prompt import Prompt, load_prompt
+from aurl.generation.request import Request
 from aurl.generation.sampling import Sampler
 from aurl.midi.score import Score
 from aurl.model.vae_gan import MusicTransformerVAEGAN
+from aurl.profile import Generation
 from aurl.progress import Interrupts, Progress, Report, silent
 from aurl.tokens.codec import Codec
 from aurl.tokens.grammar import Grammar
@@ -19,6 +22,8 @@ from aurl.tokens.vocabulary import BOS, STEPS_PER_BEAT
 
 BATCH_SIZE = 16
 EVENTS_PER_REPORT = 256
+SAMPLING = ("temperature", "top_k", "top_p", "min_p")
+"""What a request may leave to the profile, and a sampler wants to know."""
 
 
 @dataclass(frozen=True)
@@ -49,63 +54,78 @@ class Piece:
         return self.nats / self.sampled if self.sampled else float("nan")
 
 
-def make_pieces(  # noqa: PLR0913 - one argument for each limit and condition of a piece
+def make_pieces(
     model: MusicTransformerVAEGAN,
     codec: Codec,
+    request: Request,
     *,
     context: int,
-    seeds: Sequence[int],
-    sampler: Sampler,
-    seconds: float,
-    bars: int | None = None,
-    may_end: bool = True,
-    prompt: Prompt | None = None,
-    max_tokens: int = MAX_TOKENS,
-    max_note_beats: float = 0.0,
+    defaults: Generation,
+    preprocess: Sequence[Mapping[str, Any]] = (),
     report: Report = silent,
     interrupts: Interrupts | None = None,
 ) -> list[Piece]:
-    """One piece for each seed.
+    """New pieces by a model, one for each seed of the request.
 
     Args:
         model: in evaluation mode.
         codec: of its ids.
+        request: which pieces.
         context: the model's training length in tokens.
-        seeds: 0 … 2⁶³ − 1.
-        sampler: chooses ids.
-        seconds: most new music; not asked where `bars` are given.
-        bars: most new music, in bars.
-        may_end: pieces may end by themselves before that.
-        prompt: what all pieces begin with.
-        max_tokens: most ids that are sampled for one piece.
-        max_note_beats: a note that lasts so long (in time base "seconds": at 120 BPM) is ended; 0: no limit.
+        defaults: what holds where the request says nothing; `max_note_beats` are at 120 BPM in time base "seconds".
+        preprocess: components, what was done to the pieces that the model learnt from; done to the prompt too.
         report: told of the seconds or bars that are made.
         interrupts: when it asks to stop, pieces end where they are and those not begun are left out.
 
     Raises:
-        UsageError: a length out of range, or one that the codec cannot count in.
+        UsageError: a number out of range, or a length that the codec cannot count in.
+        Rejected: the prompt cannot be used.
     """
     interrupts = interrupts or Interrupts()
-    length = length_rule(codec, seconds=seconds, bars=bars, clock=prompt.clock if prompt else None)
-    engine = Engine(
-        model,
-        Grammar.of(codec, allow_zero_length=False),
-        sampler=sampler,
-        context=context,
-        max_note_steps=round(max_note_beats * STEPS_PER_BEAT) or None,
-    )
-    told = _Told(report, seconds if bars is None else bars, "seconds" if bars is None else "bars", len(seeds))
-    given = prompt.ids if prompt else [BOS]
+    engine = _engine(model, codec, request, context=context, defaults=defaults)
+    prompt = _prompt(request, codec, preprocess)
+    seconds = defaults.max_seconds if request.seconds is None else request.seconds
+    length = length_rule(codec, seconds=seconds, bars=request.bars, clock=prompt.clock if prompt else None)
+    each, unit = (seconds, "seconds") if request.bars is None else (request.bars, "bars")
+    told = _Told(report, each, unit, request.count)
     pieces: list[Piece] = []
-    for begin in range(0, len(seeds), BATCH_SIZE):
+    for begin in range(0, request.count, BATCH_SIZE):
         if interrupts.stop is not None:
             break
-        chosen = seeds[begin : begin + BATCH_SIZE]
-        batch = engine.start(given, seeds=chosen, length=length, may_end=may_end, max_tokens=max_tokens)
-        _run(batch, told, interrupts, finished=len(pieces))
-        for seed, made in zip(chosen, batch.pieces, strict=True):
-            pieces.append(_piece(made, codec, prompt, seed))
+        seeds = request.seeds[begin : begin + BATCH_SIZE]
+        batch = engine.start(
+            prompt.ids if prompt else [BOS],
+            seeds=seeds,
+            length=length,
+            may_end=request.may_end,
+            max_tokens=request.max_tokens,
+        )
+        _run(batch, told, interrupts, finished=begin)
+        pieces += [_piece(made, codec, prompt, seed) for made, seed in zip(batch.pieces, seeds, strict=True)]
     return pieces
+
+
+def _engine(
+    model: MusicTransformerVAEGAN, codec: Codec, request: Request, *, context: int, defaults: Generation
+) -> Engine:
+    return Engine(
+        model,
+        Grammar.of(codec, allow_zero_length=False),
+        sampler=_sampler(request, defaults),
+        context=context,
+        max_note_steps=round(defaults.max_note_beats * STEPS_PER_BEAT) or None,
+    )
+
+
+def _sampler(request: Request, defaults: Generation) -> Sampler:
+    asked: dict[str, Any] = {name: getattr(request, name) for name in SAMPLING}
+    return Sampler(**{name: getattr(defaults, name) if value is None else value for name, value in asked.items()})
+
+
+def _prompt(request: Request, codec: Codec, preprocess: Sequence[Mapping[str, Any]]) -> Prompt | None:
+    if request.prompt is None:
+        return None
+    return load_prompt(request.prompt, codec, preprocess=preprocess, seconds=request.prompt_seconds)
 
 
 @dataclass

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from aurl.generation.pieces import make_pieces
-from aurl.generation.sampling import Sampler
+from aurl.generation.request import Request
 from aurl.midi.write import save_midi
 from aurl.model.build import build_model
 from aurl.progress import Interrupts
@@ -38,16 +38,12 @@ def _write(session: Session, path: Path, interrupts: Interrupts) -> list[Path]:
     # A model of its own: Accelerate has put autocast around the forward of the one that is trained.
     model = build_model(profile.model, codec)
     model.load_state_dict(learner.evaluated.state_dict())
-    told = profile.generation
-    sampler = Sampler(temperature=told.temperature, top_k=told.top_k, top_p=told.top_p, min_p=told.min_p)
     pieces = make_pieces(
         model.to(learner.accelerator.device).eval(),
         codec,
+        Request(seed=profile.training.seed),
         context=profile.data.seq_len,
-        seeds=[profile.training.seed],
-        sampler=sampler,
-        seconds=profile.training.sample_seconds,
-        max_note_beats=told.max_note_beats,
+        defaults=profile.generation.model_copy(update={"max_seconds": profile.training.sample_seconds}),
         interrupts=interrupts,
     )
     path.parent.mkdir(exist_ok=True)
