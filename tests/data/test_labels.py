@@ -1,9 +1,12 @@
+import csv
+import io
 import json
+import unicodedata
 from itertools import product
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aurl.data import label_index
@@ -54,6 +57,35 @@ def test_tables_of_many_kinds(tmp_path, text, encoding):
 def test_cells_may_hold_delimiters_quotes_and_lines(tmp_path):
     labels = told(tmp_path, 'path,title\n"a, b.mid","He said ""Oh""\nand left"\n')
     assert labels.of(str(tmp_path / "a, b.mid")) == {"title": 'He said "Oh" and left'}
+
+
+VISIBLE = st.characters(exclude_categories=("C", "Z"), exclude_characters="/\\")
+WORDS = st.text(VISIBLE, min_size=1, max_size=8)
+FILES = st.lists(WORDS.filter(lambda name: name not in (".", "..")), min_size=1, max_size=3).map("/".join)
+TOLD = st.lists(WORDS, min_size=1, max_size=3).map(" ".join)
+
+
+@given(
+    tables=st.dictionaries(FILES, st.tuples(TOLD, TOLD), min_size=1, max_size=4),
+    kind=st.sampled_from([",", ";", "\t", "list", "object"]),
+)
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_text_comes_back_from_any_form(tmp_path, tables, kind):
+    rows = [{"path": path, "composer": one, "title": other} for path, (one, other) in tables.items()]
+    if kind == "list":
+        name, text = "index.json", json.dumps(rows)
+    elif kind == "object":
+        name, text = "index.json", json.dumps({row["path"]: row for row in rows}, ensure_ascii=False)
+    else:
+        name, table = "index.csv", io.StringIO()
+        writer = csv.DictWriter(table, ["path", "composer", "title"], delimiter=kind)
+        writer.writeheader()
+        writer.writerows(rows)
+        text = table.getvalue()
+    labels = told(tmp_path, text, name)
+    for path, (one, other) in tables.items():
+        if [unicodedata.normalize("NFC", each) for each in tables].count(unicodedata.normalize("NFC", path)) == 1:
+            assert labels.of(f"{tmp_path}/{path}") == {"composer": one, "title": other}
 
 
 @pytest.mark.parametrize(
@@ -194,6 +226,13 @@ def test_the_first_pattern_that_tells_a_label_counts_and_the_index_beats_them(tm
     labels = Labels.load(tmp_path / "index.csv", ("{composer} - {title}.mid", "{composer}/{genre}/*"))
     assert labels.of("/m/Bach/air/Suite - 3.mid") == {"composer": "Suite", "title": "3", "genre": "air"}
     assert labels.of("/m/Bach/air/b.mid") == {"composer": "Bach", "genre": "fugue"}
+
+
+@pytest.mark.parametrize("pattern", ["*/{x}", "**/*/{x}", "{x}/*"])
+def test_the_root_is_no_component(pattern):
+    labels = Labels.load(None, (pattern,))
+    assert labels.of("/a.mid") == {}
+    assert set(labels.of("/m/a.mid")) == {"x"}
 
 
 NAMES = st.sampled_from(["a", "b", "c.mid", "aa"])

@@ -17,7 +17,7 @@ SPLIT_WORDS: dict[str, str] = dict(zip(SPLIT_NAMES, SPLIT_NAMES, strict=True)) |
 MAX_CHARACTERS = 1000
 """Of a label."""
 _PARTS = re.compile(r"\{([^{}]*)\}|(\*)|([^{}*]+)|([{}])")
-_ANY_COMPONENTS = "**"
+_ANY_COMPONENT, _ANY_COMPONENTS = "*", "**"
 _NEXT_STEP = 'write patterns like "{composer}/{genre}/*" or "{composer} - {title}.mid"'
 
 
@@ -83,6 +83,8 @@ def _component(pattern: str, component: str, names: list[str], *, is_last: bool)
     """Regular expression of one component and the slash after it; the labels in it join `names`."""
     if component == _ANY_COMPONENTS:
         return r"(?:[^/]+/)*[^/]+" if is_last else r"(?:[^/]+/)*"
+    if component == _ANY_COMPONENT:
+        return "[^/]+" if is_last else "[^/]+/"
     if not component:
         raise UsageError(f"the pattern {pattern!r} has an empty component", hint=_NEXT_STEP)
     found, after_name = "", False
