@@ -167,6 +167,7 @@ def test_the_usual_spool_is_in_the_cache(tmp_path, monkeypatch):
         ("/x/t.abc!/12", ".abc"),
         ("/x/y.zip!/t.abc.gz!/12", ".abc"),
         ("/x/y.zip!/12", ""),
+        ("/x/t.abc!/a.mid", ".mid"),
         ("https://host/a%20b.xml?download=1", ".xml"),
         ("https://host/a.zip?x=.y!/b.krn", ".krn"),
         ("memory://a/b.mxl", ".mxl"),

@@ -39,7 +39,7 @@ def suffix_of(path: str) -> str:
     """The lower-case suffix of the piece that a logical path names: `.abc` for `tunes.abc.gz!/12`."""
     outer, inner = next(splits(path), ("", path))
     book, _, ordinal = inner.rpartition(MARK)
-    if name_of(outer).endswith(BOOKS):
+    if name_of(outer).endswith(BOOKS) and inner.isdecimal():
         inner = outer
     elif ordinal.isdecimal() and book.lower().endswith(BOOKS):
         inner = book
