@@ -1,6 +1,10 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aurl.data.assignments import Assignment, clear_assignments, history, read_assignments, write_assignments
+from aurl.data.records import Record
+from aurl.data.splits import SPLIT_NAMES
 from aurl.errors import DamagedError
 
 A, B, C = (f"{number:064x}" for number in range(3))
@@ -9,6 +13,35 @@ KNOWN = [
     Assignment(B, "/music/\udcff\u202e.mid", "train", "valid", leader=A, served=False),
     Assignment(C, "/music/pack.zip!/c.mid", "test", "test", labels={"composer": "Händel", "genre": "a\nb"}),
 ]
+
+TEXTS = st.text(max_size=20) | st.binary(max_size=20).map(lambda name: name.decode("utf-8", "surrogateescape"))
+"""Also names of files that are not UTF-8, and line ends of all kinds."""
+HASHES = st.binary(min_size=32, max_size=32).map(bytes.hex)
+ASSIGNMENTS = st.builds(
+    Assignment,
+    sha256=HASHES,
+    source=TEXTS,
+    split=st.sampled_from(SPLIT_NAMES),
+    own=st.sampled_from(SPLIT_NAMES),
+    leader=st.just("") | HASHES,
+    served=st.booleans(),
+    labels=st.dictionaries(TEXTS, TEXTS, max_size=3),
+)
+
+
+@given(ASSIGNMENTS)
+def test_any_assignment_is_one_line_and_comes_back(assignment):
+    line = assignment.to_line()
+    assert line.count(b"\n") == len(line.splitlines()) == 1
+    assert Assignment.from_line(line) == assignment
+
+
+@given(TEXTS, HASHES, st.lists(st.integers(0, 128), max_size=4).map(tuple), st.dictionaries(TEXTS, st.integers(1)))
+def test_any_record_is_one_line_and_comes_back(name, sha256, instruments, repairs):
+    record = Record(f"/{name}", sha256, 7, fault=name, instruments=instruments, repairs=repairs, seconds=1 / 3)
+    line = record.to_line()
+    assert len((line + b"\n").splitlines()) == 1
+    assert Record.from_line(line) == record
 
 
 def test_everything_comes_back(tmp_path):
