@@ -3,6 +3,7 @@ import torch
 
 from aurl.data.batching import WindowSampler
 from aurl.data.dataset import TokenDataset
+from aurl.data.hybrid import HybridView
 from aurl.tokens.vocabulary import PAD
 from aurl.training.batches import BatchStream, ValidationBatches, batch_counts
 
@@ -71,3 +72,15 @@ def test_validation_sees_every_target_once(dataset, world):
     counts = batch_counts(batch for share in shares for batch in share)
     assert counts.tokens == sum(len(ids) - 1 for ids in pieces)
     assert counts.notes == sum(int((ids < 128).sum()) for ids in pieces)
+
+
+def test_the_hybrid_view_goes_where_the_batch_goes(dataset):
+    windows = TokenDataset(dataset, "train", seq_len=SEQ_LEN, hybrid=True)
+    (batch, *_) = BatchStream(windows, WindowSampler(windows, batch_size=3)).take(1)
+    assert set(batch.hybrid) == set(HybridView._fields)
+    assert batch.hybrid["bar"].shape == batch.inputs.shape
+    assert batch.hybrid["roll"].shape[:2] == (3, 128)
+    assert batch.to(torch.device("cpu")) is batch
+    moved = batch.to(torch.device("meta"))
+    assert {part.device.type for part in (moved.inputs, *moved.hybrid.values())} == {"meta"}
+    assert moved.counts == batch.counts
