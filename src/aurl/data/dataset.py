@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -195,10 +196,9 @@ class TokenDataset:
             yield from map(self.__getitems__, batches)
             return
         ids, start_steps, context, length = self._gather(joined(batches))
-        stop = 0
-        for windows in batches:
-            begin, stop = stop, stop + len(windows)
-            longest = max(MIN_IDS, int(length[begin:stop].max()))
+        edges = np.cumsum([0, *map(len, batches)])
+        longest_of_all = np.maximum(np.maximum.reduceat(length, edges[:-1]), MIN_IDS)
+        for (begin, stop), longest in zip(pairwise(edges.tolist()), longest_of_all.tolist(), strict=True):
             yield Rows(ids[begin:stop, :longest].astype(np.int64), start_steps[begin:stop], context[begin:stop])
 
     def _gather(

@@ -13,7 +13,7 @@ from aurl.tokens.vocabulary import PART, TIME_SHIFT, VELOCITY, Group
 STRIDE = 256
 """Ids between two landmarks. Each takes six bytes, about a hundredth of what its ids take."""
 UNKNOWN = -1
-_SHIFT_STEPS = np.zeros(2**16, np.int32)
+_SHIFT_STEPS = np.zeros(2**16, np.int16)
 _SHIFT_STEPS[TIME_SHIFT.start : TIME_SHIFT.stop] = np.arange(1, TIME_SHIFT.size + 1)
 
 
