@@ -1,6 +1,10 @@
 """`aurl prepare`, from files to the exit code."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 
 import pytest
 from tests.support.midi_files import write_file, write_tunes
@@ -64,6 +68,31 @@ def test_names_of_archives_and_urls(environment, path, name):
     assert default_name([path]) == name
 
 
+def test_who_does_not_read_the_result_has_the_data_set_all_the_same(aurl, tmp_path):
+    write_tunes(tmp_path / "songs", 2)
+    reader, writer = os.pipe()
+    os.close(reader)
+    result = aurl("prepare", tmp_path / "songs", capture_output=False, stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert "Traceback" not in result.stderr
+    folder = tmp_path / "home" / "datasets"
+    assert (folder / ".latest").read_text() == "songs\n"
+    assert json.loads((folder / "songs" / "sources.json").read_text()) == [str(tmp_path / "songs")]
+
+
+def test_an_interrupted_run_says_whether_there_is_more_to_do(environment, tmp_path):
+    write_tunes(tmp_path / "songs", 60)
+    command = [sys.executable, "-m", "aurl", "prepare", tmp_path / "songs", "--set", "prepare.shard_tokens=1000"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr.readline().startswith("read: ")
+        process.send_signal(signal.SIGINT)
+        told, noted = process.communicate(timeout=300)
+    assert process.returncode == ExitCode.INTERRUPTED
+    left = "run the same command again to go on" in noted
+    assert left == told.startswith("interrupted: songs is as it was")
+    assert left != (tmp_path / "home" / "datasets" / ".latest").exists()
+
+
 def test_labels_and_near_duplicates_by_options(aurl, tmp_path):
     write_tunes(tmp_path / "songs", 6)
     index = tmp_path / "index.csv"
@@ -73,8 +102,7 @@ def test_labels_and_near_duplicates_by_options(aurl, tmp_path):
     result = aurl("prepare", tmp_path / "songs", "--metadata", index, "--dedupe", "keep-one", "--json")
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["audit"]["labels"] == {"composer": {"Bach": 6}}
-    assert "1 rows of" in result.stderr
-    assert "lost.mid" in result.stderr
+    assert f"1 row of {index} names no file, or not one alone: lost.mid" in result.stderr
     assert aurl("prepare", tmp_path / "songs", "--dedupe", "some").returncode == ExitCode.USAGE
     missing = aurl("prepare", tmp_path / "songs", "--metadata", "none.csv")
     assert missing.returncode in {ExitCode.USAGE, ExitCode.NOT_FOUND}
@@ -115,6 +143,8 @@ def test_other_files_do_not_silently_replace_a_data_set(aurl, tmp_path):
     assert refused.returncode == ExitCode.USAGE
     assert str(tmp_path / "a" / "songs") in refused.stderr
     assert "--force" in refused.stderr
+    assert aurl("prepare", *(tmp_path / "a").rglob("*.mid"), "--name", "four").returncode == 0
+    assert " and 1 more" in aurl("prepare", tmp_path / "b" / "songs", "--name", "four").stderr
     both = json.loads(aurl("prepare", tmp_path / "a" / "songs", tmp_path / "b" / "songs", "--json").stdout)
     assert both["prepared"] == 8
     replaced = json.loads(aurl("prepare", tmp_path / "b" / "songs", "--json", "--force").stdout)
@@ -126,6 +156,9 @@ def test_profile_faults_are_found_before_anything_is_read(aurl, tmp_path):
     result = aurl("prepare", tmp_path / "songs", "--set", 'prepare.preprocess=[{kind="quantise"}]')
     assert result.returncode == ExitCode.USAGE
     assert "did you mean quantize?" in result.stderr
+    result = aurl("prepare", tmp_path / "songs", "--set", 'prepare.preprocess=[{kind="segment", bars=2}]')
+    assert result.returncode == ExitCode.USAGE
+    assert "lower min_bars" in result.stderr
     assert not (tmp_path / "home").exists()
 
 

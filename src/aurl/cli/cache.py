@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aurl.cli.options import Force
 from aurl.cli.output import Output, table
 from aurl.cli.signals import exit_code, listening
 from aurl.errors import ExitCode, UsageError
@@ -22,6 +21,8 @@ GIBIBYTE = 2**30
 MEBIBYTE = 2**20
 SIGNATURE_DIGITS = 12
 """As many of a recipe's as tell it from others."""
+
+Force = Annotated[bool, typer.Option("--force", "-f", help="Do not ask.")]
 
 
 def stats(output: Output) -> None:

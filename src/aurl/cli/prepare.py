@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aurl.cli.options import Force, Overrides, Profiles
+from aurl.cli.options import Overrides, Profiles
 from aurl.cli.output import Output, table
 from aurl.cli.signals import exit_code, listening
 from aurl.errors import AurlError, ExitCode, UsageError
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 CHECKED = ("preprocess", "split")
 DEFAULT_NAME = "midi"
 MAX_SHOWN = 3
-
 
 Paths = Annotated[list[str], typer.Argument(metavar="PATH...", help="Files, folders, globs, archives, URLs.")]
 Name = Annotated[
@@ -37,18 +36,23 @@ Scheduler = Annotated[
 ]
 Metadata = Annotated[
     str | None,
-    typer.Option("--metadata", "-m", metavar="FILE", help="CSV or JSON: a path column and labels, or a split."),
+    typer.Option(
+        "--metadata", "-m", metavar="FILE", help="CSV or JSON: the path of each file; composer, genre, title, split."
+    ),
 ]
 Dedupe = Annotated[
     str | None,
     typer.Option(
         "--dedupe",
         metavar="group|keep-one|off",
-        help="Near-duplicates: keep them in one split, keep one of them, or take no notice.",
+        help="The same music in another key or tempo: keep all in one split (by default), keep one, or take no notice.",
     ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done.")]
-Strict = Annotated[bool, typer.Option("--strict", help="Rejected files make the command fail.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Rejected files make the command fail: exit 1 and not 3.")]
+Force = Annotated[
+    bool, typer.Option("--force", "-f", help="Replace a data set of this name that was made from something else.")
+]
 
 
 def prepare(
@@ -65,7 +69,7 @@ def prepare(
     strict: Strict = False,
     force: Force = False,
 ) -> ExitCode | None:
-    """Turn MIDI files into a data set, or bring one up to date."""
+    """Turn MIDI files and written music into a data set, or bring one up to date."""
     from aurl.data.prepare import prepare
     from aurl.home import Home, cache_folder
     from aurl.profile import load_profile
@@ -89,16 +93,14 @@ def prepare(
             report=report,
             interrupts=interrupts,
         )
+    if not (dry_run or result.interrupted):
+        _settle(home, result, sources)  # first: whoever reads the result may go away in the middle of it
     output.result("prepare", result, _text(result))
-    if interrupts.stop is not None:
+    if result.interrupted:
         output.note("run the same command again to go on")
-        return exit_code(interrupts.stop)
-    if dry_run:
-        return None
-    if result.unused_labels:
-        shown = ", ".join(map(printable, result.unused_labels[:MAX_SHOWN]))
-        output.note(f"{len(result.unused_labels):,} rows of {metadata} name no file, or not one alone: {shown}")
-    return _finish(output, home, result, sources, strict=strict)
+    elif not dry_run:
+        _tell_more(output, result, resolved.prepare.metadata)
+    return _code(result, interrupts.stop, strict=strict)
 
 
 def _absolute(path: str | None) -> str | None:
@@ -141,31 +143,44 @@ def _check_sources(folder: Path, sources: list[str]) -> None:
     before = read_json(folder / SOURCES_NAME)
     if not set(before) <= set(sources):
         raise UsageError(
-            f"the data set {folder.name} was made from {', '.join(before)}",
+            f"the data set {folder.name} was made from {_some(before)}",
             hint="give this one another --name, or add --force to replace what it holds",
         )
 
 
-def _finish(
-    output: Output, home: "Home", result: "PrepareResult", sources: list[str], *, strict: bool
-) -> ExitCode | None:
+def _settle(home: "Home", result: "PrepareResult", sources: list[str]) -> None:
+    """Remember what the data set was made from; it is the latest one, if there is anything in it."""
     from aurl.home import SOURCES_NAME
     from aurl.storage import write_json
 
     write_json(result.folder / SOURCES_NAME, sources)
+    if result.prepared:
+        home.mark_latest(result.folder)
+
+
+def _tell_more(output: Output, result: "PrepareResult", metadata: str | None) -> None:
     if not result.prepared:
         raise AurlError("no file could be prepared", hint="the reasons are above; see docs/data.md")
-    home.mark_latest(result.folder)
+    if unused := result.unused_labels:
+        named = f"{len(unused):,} rows of {metadata} name" if len(unused) > 1 else f"1 row of {metadata} names"
+        output.note(f"{named} no file, or not one alone: {_some(unused)}")
     output.note("next: aurl train")
-    if not result.rejected:
+
+
+def _code(result: "PrepareResult", stop: int | None, *, strict: bool) -> ExitCode | None:
+    if stop is not None:
+        return exit_code(stop)
+    if result.dry_run or not result.rejected:
         return None
     return ExitCode.FAILURE if strict else ExitCode.SOME_REJECTED
 
 
 def _text(result: "PrepareResult") -> str:
-    if result.dry_run or result.interrupted:
-        done = "interrupted" if result.interrupted else "dry run"
-        return f"{done}: {result.folder.name}: {result.files:,} files, {result.new:,} to read, {result.removed:,} gone"
+    if result.interrupted:
+        done = f"{result.new:,} files were encoded, which the next run takes over"
+        return f"interrupted: {result.folder.name} is as it was; {done}"
+    if result.dry_run:
+        return f"dry run: {result.folder.name}: {result.files:,} files, {result.new:,} to read, {result.removed:,} gone"
     tables = (_splits(result), _repairs(result), _rejects(result), _truncation(result))
     return "\n".join(block for block in (_summary(result), *tables) if block)
 
@@ -191,14 +206,11 @@ def _splits(result: "PrepareResult") -> str:
 
 def _repairs(result: "PrepareResult") -> str:
     rows = [(name, f"{repair.pieces:,}", f"{repair.count:,}") for name, repair in result.repairs.items()]
-    return _table(("repaired", "pieces", "times"), rows)
+    return _table(("repaired or changed", "pieces", "times"), rows)
 
 
 def _rejects(result: "PrepareResult") -> str:
-    rows = [
-        (reason, f"{reject.files:,}", ", ".join(map(printable, reject.examples[:2])))
-        for reason, reject in result.rejects.items()
-    ]
+    rows = [(reason, f"{reject.files:,}", _some(reject.examples[:2])) for reason, reject in result.rejects.items()]
     return _table(("rejected", "files", "for example"), rows)
 
 
@@ -210,6 +222,12 @@ def _truncation(result: "PrepareResult") -> str:
         if facts["pieces"]
     ]
     return _table(("seq_len", "longer pieces", "tokens behind the first window"), rows)
+
+
+def _some(paths: Sequence[str]) -> str:
+    """The first few."""
+    left = f" and {len(paths) - MAX_SHOWN:,} more" if len(paths) > MAX_SHOWN else ""
+    return ", ".join(map(printable, paths[:MAX_SHOWN])) + left
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

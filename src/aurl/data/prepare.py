@@ -19,7 +19,7 @@ from aurl.data import audit
 from aurl.data.assign import Rules
 from aurl.data.assignments import history
 from aurl.data.cache import TokenCache
-from aurl.data.encode import Recipe
+from aurl.data.encode import Pipeline, Recipe
 from aurl.data.index import Index
 from aurl.data.inputs import Found, Source, default_spool, find, listing_digest
 from aurl.data.labels import Labels
@@ -74,12 +74,14 @@ def prepare(
 
     Raises:
         NotFoundError: there are no MIDI files.
+        UsageError: preprocessing steps or labels cannot be used.
         LockedError: another process is writing to the data set.
         AurlError: the disk is full, or workers keep dying whatever they do.
     """
     folder = folder.absolute()  # workers may have another working folder
     started, listed_ns = time.monotonic(), time.time_ns()
     recipe, rules = recipe_of(profile), rules_of(profile)
+    Pipeline(recipe)  # what its steps object to is told before anything is touched
     found = find(paths, spool=default_spool(), max_bytes=recipe.max_bytes)
     listing = _listing(found, profile)
     if known := _known(folder, profile, recipe, found, listing, dry_run=dry_run):
