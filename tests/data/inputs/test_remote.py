@@ -305,6 +305,13 @@ def test_packages_that_are_missing_are_named(listed, monkeypatch, url, package):
     assert f"pip install fsspec{' aiohttp' * (package == 'aiohttp')}" == caught.value.hint
 
 
+def test_the_package_of_another_protocol_is_named(listed, monkeypatch):
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    with pytest.raises(UsageError) as caught:
+        listed("s3://bucket/a.mid")
+    assert caught.value.hint == "pip install s3fs"
+
+
 @pytest.mark.parametrize(
     ("entry", "seconds"),
     [

@@ -113,7 +113,8 @@ def _file_system(url: str) -> tuple[Any, str]:
 
         files, path = url_to_fs(url, **_options(url))
     except ImportError as error:
-        extra = "fsspec aiohttp" if _is_web(url) else "fsspec"
+        missing = getattr(error.__cause__, "name", None) or "fsspec"
+        extra = "fsspec aiohttp" if _is_web(url) else missing
         raise UsageError(f"{printable(url)} needs a package: {error}", hint=f"pip install {extra}") from error
     except ValueError as error:
         raise UsageError(f"{printable(url)}: {error}", hint="give a path, or a URL that fsspec knows") from error
