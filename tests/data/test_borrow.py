@@ -1,11 +1,18 @@
 """What one data set has finished, another one takes from the token cache."""
 
+import hashlib
+import logging
+import shutil
+
 import pytest
 from tests.support.datasets import contents, make_profile
 from tests.support.midi_files import tune, write_file, write_tunes
 
+from aurl.data.borrow import borrow, put_away
+from aurl.data.cache import TokenCache
 from aurl.data.dataset import open_dataset
-from aurl.data.prepare import prepare
+from aurl.data.prepare import prepare, recipe_of
+from aurl.storage import lock
 
 PROFILE = make_profile()
 
@@ -112,3 +119,36 @@ def test_the_size_of_the_cache_changes_no_data_set(library, cache, tmp_path):
     prepare([library], PROFILE, tmp_path / "first", jobs=1, cache=cache)
     smaller = make_profile("prepare.cache_gb=0.5")
     assert prepare([library], smaller, tmp_path / "first", jobs=1, cache=cache).unchanged
+
+
+def test_another_process_that_trims_the_cache_is_not_in_the_way(library, cache, tmp_path):
+    with lock(cache / "tokens" / ".lock"):
+        first = prepare([library], PROFILE, tmp_path / "first", jobs=1, cache=cache)
+    assert prepare([library], PROFILE, tmp_path / "again", jobs=1, cache=cache).reused == first.new == 41
+
+
+def test_a_cache_that_breaks_while_it_is_open_costs_only_time(library, cache, tmp_path, caplog):
+    caplog.set_level(logging.WARNING)
+    prepare([library], PROFILE, tmp_path / "first", jobs=1, cache=cache)
+    wanted = {hashlib.sha256(path.read_bytes()).digest() for path in library.rglob("*.mid")}
+    signature, shards = recipe_of(PROFILE).signature, sorted(tmp_path.glob("first/shards/*.safetensors"))
+    cut = tmp_path / shards[0].name
+    cut.write_bytes(shards[0].read_bytes()[:-1])
+    (tmp_path / "again" / "shards").mkdir(parents=True)
+    with TokenCache(cache / "tokens", max_bytes=0) as tokens:
+        assert tokens.find(signature, wanted)
+        index = tokens.folder / "index.sqlite"
+        with index.open("rb+") as file:
+            file.write(bytes(index.stat().st_size))
+        index.unlink()
+        index.mkdir()  # nothing can be made again in its place
+        assert borrow(tokens, signature, wanted, tmp_path / "again") == {}
+        put_away(tokens, [cut, shards[0]])
+        shutil.rmtree(index)
+    told = [record.getMessage() for record in caplog.records if record.name == "aurl.data.borrow"]
+    assert [line.split(":")[0] for line in told] == [
+        "the token cache is of no help",
+        "not in the token cache",
+        "not in the token cache",
+        "the token cache was not trimmed",
+    ]
