@@ -127,7 +127,8 @@ def _writing(folder: Path) -> Iterator[None]:
             yield
     except (OSError, sqlite3.OperationalError) as error:
         message = f"cannot write to {folder}: {error}"
-        raise AurlError(message, hint="make room, then run the same command: it goes on where it stopped") from error
+        hint = "make room, or set AURL_HOME to another folder; the same command goes on where it stopped"
+        raise AurlError(message, hint=hint) from error
 
 
 def _token_cache(cache: Path | None, gibibytes: float) -> AbstractContextManager[TokenCache | None]:

@@ -67,8 +67,10 @@ def test_links_to_folders_are_followed_once(find, library, tmp_path):
     assert not any("loop" in name for name in found)
 
 
-def test_a_broken_link_is_found_but_unknown(find, library):
-    (library / "gone.mid").symlink_to(library / "nowhere.mid")
+@pytest.mark.parametrize("target", ["nowhere.mid", "gone.mid"])
+def test_a_broken_link_is_found_but_unknown(find, library, target):
+    (library / "gone.mid").symlink_to(library / target)
+    (library / "folder").symlink_to(library / "folder")
     source = next(source for source in find([library]) if source.path.endswith("gone.mid"))
     assert (source.size, source.mtime_ns) == (UNKNOWN, UNKNOWN)
 

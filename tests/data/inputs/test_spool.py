@@ -114,6 +114,19 @@ def test_a_process_that_writes_much_looks_after_the_size(tmp_path):
     assert len(copies(spool)) > 10
 
 
+@pytest.mark.parametrize("is_file", [True, False])
+def test_a_place_where_nothing_can_be_written_is_left_alone(tmp_path, is_file):
+    """As in a cache that other users share; root may write anywhere, but not into what is no folder."""
+    folder = tmp_path / "spool"
+    if is_file:
+        folder.write_text("no folder")
+    else:
+        (folder / ".trimmed").mkdir(parents=True)
+        folder.chmod(0o500)
+    Spool(folder).tidy()
+    folder.chmod(0o700)
+
+
 def test_somebody_looks_after_it_once_a_day(tmp_path):
     spool = Spool(tmp_path / "spool")
     spool.tidy()

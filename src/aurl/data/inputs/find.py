@@ -179,7 +179,7 @@ def _walk(root: str) -> Iterator[Source | Refused]:
             continue
         with entries:
             for entry in entries:
-                if entry.is_dir():
+                if _is_folder(entry):
                     if not (entry.is_symlink() and _seen(entry.path, seen)):
                         pending.append(entry.path)
                 elif entry.name.lower().endswith(WANTED):
@@ -187,6 +187,13 @@ def _walk(root: str) -> Iterator[Source | Refused]:
                         logger.debug("left out, a shadow of macOS: %s", entry.path)
                     else:
                         yield _source(entry.path, entry)
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself: by its name it may be a file that cannot be read
+        return False
 
 
 def _seen(link: str, seen: set[str]) -> bool:

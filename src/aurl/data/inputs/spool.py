@@ -98,11 +98,14 @@ class Spool:
                 (folder / name).unlink(missing_ok=True)
 
     def tidy(self) -> None:
-        """`trim`, if nobody has done it for a day."""
-        with contextlib.suppress(FileNotFoundError):  # never trimmed
-            if (self.folder / _TRIMMED).stat().st_mtime > time.time() - TRIM_SECONDS:
-                return
-        self.trim()
+        """`trim`, if nobody has done it for a day and it can be done."""
+        try:
+            with contextlib.suppress(FileNotFoundError):  # never trimmed
+                if (self.folder / _TRIMMED).stat().st_mtime > time.time() - TRIM_SECONDS:
+                    return
+            self.trim()
+        except OSError as error:
+            logger.warning("copies of inputs cannot be cleared: %s", error)
 
     def trim(self) -> None:
         """Delete copies that nobody has used for long, then the longest unused, until the rest fits."""
