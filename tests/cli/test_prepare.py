@@ -151,6 +151,14 @@ def test_other_files_do_not_silently_replace_a_data_set(aurl, tmp_path):
     assert replaced["prepared"] == 4
 
 
+def test_the_same_files_from_another_working_folder(aurl, tmp_path, monkeypatch):
+    write_tunes(tmp_path / "songs", 2)
+    assert aurl("prepare", tmp_path / "songs").returncode == 0
+    monkeypatch.chdir(tmp_path / "songs")
+    assert aurl("prepare", ".").returncode == 0
+    assert aurl("prepare", "../songs/").returncode == 0
+
+
 def test_profile_faults_are_found_before_anything_is_read(aurl, tmp_path):
     write_tunes(tmp_path / "songs", 2)
     result = aurl("prepare", tmp_path / "songs", "--set", 'prepare.preprocess=[{kind="quantise"}]')

@@ -201,6 +201,17 @@ def test_unreadable_files_are_tried_again(library, folder):
     assert (result.prepared, result.duplicates, result.rejected) == (41, 2, 3)
 
 
+def test_files_that_vanish_between_looking_and_reading(library, folder, tmp_path, caplog):
+    prepare([library], PROFILE, folder, jobs=1)
+    new = write_file(library / "new.mid", tune(77))
+    result = prepare(
+        [library], PROFILE, folder, jobs=1, cache=tmp_path / "cache", report=lambda _: new.unlink(missing_ok=True)
+    )
+    assert result.rejects["unreadable"].examples == (str(new),)
+    assert not caplog.records
+    assert prepare([library], PROFILE, folder, jobs=1).files == 44
+
+
 def test_files_changed_just_now_are_looked_at_again(library, folder):
     """Their time proves nothing: a second change may fall into the same tick of the clock."""
     path = library / "part-0" / "tune-000.mid"

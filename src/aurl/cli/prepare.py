@@ -1,6 +1,7 @@
 """`aurl prepare`: MIDI files → a data set."""
 
 import glob
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -112,7 +113,7 @@ def _settled(path: str) -> str:
     """What means the same from every working folder."""
     from aurl.data.inputs import is_remote
 
-    return path if is_remote(path) else str(Path(path).expanduser().absolute())
+    return path if is_remote(path) else os.path.abspath(Path(path).expanduser())  # noqa: PTH100 - links stay links
 
 
 def default_name(paths: list[str]) -> str:

@@ -101,7 +101,8 @@ class Update:
             )
             counted = self._commit(commit, index, found, identified, encoded.refused, listing)
         if self.cache:
-            put_away(self.cache, [shard_path(self.folder, name) for name in encoded.shards])
+            made = (shard_path(self.folder, name) for name in encoded.shards)
+            put_away(self.cache, [path for path in made if path.exists()])  # those with nothing in them are gone
         removed = len(places.keys() - wanted.keys())
         return Updated(counted, encoded.files, len(wanted) - encoded.files, removed)
 
