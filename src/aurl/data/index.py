@@ -215,6 +215,7 @@ class Index:
         for entry in shards:
             try:
                 shard = Shard(shard_path(folder, entry.name))
+                shard.verify()  # no column takes what a flipped bit has made of a record
             except DamagedError as error:
                 logger.warning("%s; its files are encoded again", error.message)
                 continue
