@@ -70,3 +70,16 @@ def test_a_book_that_cannot_be_read_is_refused(tmp_path, refusals):
     write_old(tmp_path / "a.abc", FIRST)
     path = write_old(tmp_path / "tunes.abc.gz", gzip.compress(BOOK)[:-9])
     assert refusals(tmp_path, path) == {"": RejectReason.DAMAGED_ARCHIVE}
+
+
+def test_a_book_whose_tunes_would_fill_the_memory_is_refused(tmp_path, refusals):
+    head = b"%%fields that go with each tune\n" * 10_000
+    bomb = write_old(tmp_path / "tunes.abc", head + b"X:1\n" * 1000)
+    assert refusals(bomb) == {"": RejectReason.ARCHIVE_BOMB}
+    assert len(Book(head + b"X:1\n" * 100)) == 100
+
+
+def test_a_book_of_more_tunes_than_there_are(tmp_path, refusals, monkeypatch):
+    monkeypatch.setattr("aurl.data.inputs.books.MAX_MEMBERS", 2)
+    assert refusals(write_old(tmp_path / "tunes.abc", BOOK)) == {"": RejectReason.ARCHIVE_TOO_LARGE}
+    assert len(Book(FIRST + SECOND)) == 2

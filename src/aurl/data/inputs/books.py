@@ -2,6 +2,9 @@
 
 import re
 
+from aurl.data.inputs.members import BOMB_FLOOR_BYTES, MAX_MEMBERS
+from aurl.midi.reasons import Rejected, RejectReason
+
 _NEW_TUNE = re.compile(rb"(?:\A|(?<=[\r\n]))X:[ \t]*\d")
 _FIELD = re.compile(rb"[A-Za-z]:|%%")
 _KEY = b"K:"
@@ -14,6 +17,9 @@ class Book:
 
     Args:
         data: its content.
+
+    Raises:
+        Rejected: it holds too many tunes, or too much that goes with each of them.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -22,6 +28,10 @@ class Book:
         self._bounds = list(zip(starts, [*starts[1:], len(self._data)], strict=True)) if starts else []
         before = self._data[: starts[0]] if starts else b""
         self._header = [line for line in before.splitlines(keepends=True) if _FIELD.match(line)]
+        if len(self) > MAX_MEMBERS:
+            raise Rejected(RejectReason.ARCHIVE_TOO_LARGE, f"more than {MAX_MEMBERS:,} tunes")
+        if len(before) * len(self) > BOMB_FLOOR_BYTES:
+            raise Rejected(RejectReason.ARCHIVE_BOMB, f"{len(before):,} bytes go with each of {len(self):,} tunes")
 
     def __len__(self) -> int:
         return len(self._bounds)
