@@ -31,10 +31,17 @@ def measured(module: str, arguments: Sequence[str]) -> dict[str, Any]:
 
 def _watch(process: psutil.Process, peaks: dict[int, float]) -> None:
     """Highest resident memory of the process and of every descendant, as the system has kept it."""
-    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+    while _runs(process):
         for one in (process, *_children(process)):
             peaks[one.pid] = max(peaks.get(one.pid, 0.0), _peak_mib(one.pid))
         time.sleep(POLL_SECONDS)
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
 
 
 def _children(process: psutil.Process) -> list[psutil.Process]:

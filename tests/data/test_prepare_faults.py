@@ -15,8 +15,9 @@ import pytest
 from tests.support.datasets import contents, make_profile
 from tests.support.midi_files import smf, tune, write_file, write_tunes
 
-from aurl.data.dataset import PieceReader, open_dataset
+from aurl.data.dataset import open_dataset
 from aurl.data.manifest import read_manifest
+from aurl.data.pieces import PieceReader
 from aurl.data.prepare import prepare
 from aurl.data.shards import Shard
 from aurl.errors import AurlError, DamagedError, NotFoundError

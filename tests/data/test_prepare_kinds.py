@@ -10,8 +10,12 @@ import pytest
 from tests.support.datasets import contents, make_profile
 from tests.support.midi_files import smf, tune, write_file, write_tunes
 
-from aurl.data.dataset import PieceReader, open_dataset
+from aurl.augment import Augmenter
+from aurl.data.dataset import TokenDataset, open_dataset
+from aurl.data.pieces import PieceReader
 from aurl.data.prepare import prepare
+from aurl.midi.score import Notes, Score, Track
+from aurl.midi.write import write_midi
 from aurl.tokens.vocabulary import NOTE_ON
 
 ABC = b"""X:1
@@ -217,3 +221,21 @@ def test_labels_are_known_and_change_without_encoding(library, tmp_path):
     ]
     assert prepare([library], profile, tmp_path / "dataset", jobs=1).unchanged
     assert contents(tmp_path / "dataset") == before
+
+
+def test_a_kit_without_parts_is_known_as_one_and_never_transposed(tmp_path):
+    """The ids of a codec without parts do not tell a snare from a D."""
+    kit = write_midi(Score(tracks=(Track(Notes([0, 480, 960], [240] * 3, [36, 38, 42], [90] * 3), is_drum=True),)))
+    write_file(tmp_path / "kit.mid", kit)
+    write_file(tmp_path / "tune.mid", smf([(0, 240, 36, 90), (480, 240, 38, 90), (960, 240, 42, 90)]))
+    profile = make_profile("tokens.parts=false", 'prepare.split={kind="hash", valid=0, test=0}')
+    prepare([tmp_path], profile, tmp_path / "dataset", jobs=1)
+    up = Augmenter([{"kind": "transpose", "semitones": [2, 2]}], time_base="beats")
+    dataset = TokenDataset(tmp_path / "dataset", "train", seq_len=64, augment=up)
+    windows = dataset.windows.drawn(0, 0)
+    played = {}
+    for number in range(len(windows)):
+        window = windows.at(number)
+        ids = dataset[window].ids
+        played[Path(dataset.pieces.record(window.piece).source).name] = ids[ids < NOTE_ON.stop].tolist()
+    assert played == {"kit.mid": [36, 38, 42], "tune.mid": [38, 40, 44]}

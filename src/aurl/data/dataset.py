@@ -176,6 +176,7 @@ class TokenDataset:
             passage = Passage(parts, header, header + self.tiling.context, *running)
         if self._augment is None or window.draw is None:
             return passage
+        passage = replace(passage, is_drum=self.pieces.columns.drums.item(piece))
         changed = self._augment(passage, window.draw.rng(), window.draw.epoch)
         return replace(changed, ids=changed.ids[: self.seq_len + 1])
 

@@ -1,9 +1,8 @@
 """The pieces of one split, straight from the mapped shards."""
 
-import mmap
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,10 +100,10 @@ class PieceReader:
         return shard
 
     def _let_go(self) -> None:
-        """Give back the pages of all shards that were read; what is read again comes back by itself."""
+        """Give back the pages of all shards that were read."""
         for shard in map(self._open.get, self._touched):
-            if shard is not None and hasattr(mmap, "MADV_DONTNEED"):
-                cast("Any", shard.ids.base).obj.madvise(mmap.MADV_DONTNEED)
+            if shard is not None:
+                shard.let_go()
         self._touched.clear()
 
     def __getstate__(self) -> dict[str, Any]:

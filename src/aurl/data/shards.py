@@ -192,6 +192,11 @@ class Shard:
         """All records, those of the pieces first, in order of row."""
         return (self.record(row) for row in range(self.record_count))
 
+    def let_go(self) -> None:
+        """Give the pages that were read back to the system; what is read again comes back by itself."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self._map.madvise(mmap.MADV_DONTNEED)
+
     def verify(self) -> None:
         """Compare every byte of the tensors with the checksum.
 
