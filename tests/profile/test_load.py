@@ -174,6 +174,22 @@ class TestFaults:
     def test_scalar_for_a_table_is_a_fault(self, load):
         assert "training" in faults_of(load, [], ["training=3"])
 
+    @pytest.mark.parametrize(
+        ("override", "wanted"),
+        [
+            ("training.lr=fast", "a number, not 'fast'"),
+            ("data.seq_len=1.5", "a whole number, not 1.5"),
+            ("data.hybrid=3", "true or false, not 3"),
+            ("data.truncation=adaptive", "a table, as in { kind = \"…\" }, not 'adaptive'"),
+            ("model.pattern=full", "an array, as in [ … ], not 'full'"),
+            ("prepare.metadata=3", "text, not 3"),
+            ("data.batch_tokens=1", "greater than or equal to 2, not 1"),
+        ],
+    )
+    def test_types_are_called_by_the_words_of_toml(self, load, override, wanted):
+        found = faults_of(load, [], [override])
+        assert found[override.partition("=")[0]].message == f"should be {wanted}"
+
     @pytest.mark.parametrize("variable", ["AURL_TRAINNG__LR", "AURL_", "AURL___LR", "AURL_TRAINING__NOPE"])
     def test_variables_that_name_no_key_are_faults(self, load, monkeypatch, variable):
         monkeypatch.setenv(variable, "1")

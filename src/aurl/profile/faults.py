@@ -8,6 +8,17 @@ from typing import Any
 from aurl.errors import UsageError, did_you_mean
 
 MAX_SHOWN_VALUE = 60
+_WORDS = {
+    "dict": 'a table, as in { kind = "…" }',
+    "tuple": "an array, as in [ … ]",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "string": "text",
+}
+"""What TOML calls the types that pydantic names, by the first word of its error types."""
+_OTHER_TYPE = ("_type", "_parsing", "_from_float")
+"""How its error types end that say no more than that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +75,9 @@ def describe_fault(error: Mapping[str, Any]) -> str:
     if error["type"] == "missing":
         return "is required"
     message: str = error["msg"].removeprefix("Input ").removeprefix("Value error, ")
+    wanted = _WORDS.get(error["type"].partition("_")[0])
+    if wanted and error["type"].endswith(_OTHER_TYPE):
+        message = f"should be {wanted}"
     shown = repr(error["input"])
     if isinstance(error["input"], dict) or not message.startswith("should"):
         return message
