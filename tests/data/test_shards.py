@@ -133,6 +133,21 @@ def test_every_flipped_bit_of_the_tensors_is_found_on_request(path):
             Shard(path).verify()
 
 
+@pytest.mark.parametrize("name", ["pitches", "velocities", "fingerprints", "offsets", "record_offsets", "ids"])
+def test_tensors_of_another_length_are_refused(path, name):
+    """Also where the header says so and everything lies within the file."""
+    whole = path.read_bytes()
+    size = 8 + int.from_bytes(whole[:8], "little")
+    header = json.loads(whole[8:size])
+    width = {"ids": 2, "fingerprints": 4}.get(name, 8)
+    header[name]["shape"][0] -= 1
+    header[name]["data_offsets"][1] -= width
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + whole[size:])
+    with pytest.raises(DamagedError):
+        Shard(path)
+
+
 def test_a_header_that_promises_gigabytes_is_refused(path):
     whole = path.read_bytes()
     path.write_bytes((2**60).to_bytes(8, "little") + whole[8:])
