@@ -38,29 +38,28 @@ SMALL = 0.25
 MANY_SMALL = 2 * TASKS_PER_RUN
 """Small shards from which on they are made into larger ones: each run may leave as many as it has tasks."""
 WORTH_KEEPING = 0.5
-"""A shard of which less than this share is still wanted is dropped, and what is left of it encoded again."""
+"""A shard of which less than this share is still wanted is dropped, and what is left of it copied into another."""
 
 logger = logging.getLogger(__name__)
 
 
 def cut(wanted: Sequence[Wanted], recipe: Recipe, *, folder: Path, shard_tokens: int) -> list[ShardTask]:
     """Tasks for the files that are to be encoded, in their order."""
-    total = sum(map(_cost, wanted))
-    limit = min(shard_tokens * BYTES_PER_TOKEN, max(total // TASKS_PER_RUN, MIN_TASK_BYTES))
-    return [
-        ShardTask(task_name(files, recipe), files, recipe, str(folder / SHARDS)) for files in _groups(wanted, limit)
-    ]
+    costs = [_cost(file) for file in wanted]
+    limit = min(shard_tokens * BYTES_PER_TOKEN, max(sum(costs) // TASKS_PER_RUN, MIN_TASK_BYTES))
+    groups = _groups(zip(wanted, costs, strict=True), limit)
+    return [ShardTask(task_name(files, recipe), files, recipe, str(folder / SHARDS)) for files in groups]
 
 
-def _groups(wanted: Sequence[Wanted], limit: int) -> Iterator[tuple[Wanted, ...]]:
+def _groups(wanted: Iterable[tuple[Wanted, int]], limit: int) -> Iterator[tuple[Wanted, ...]]:
     group: list[Wanted] = []
     size = 0
-    for file in wanted:
-        if group and size + _cost(file) > limit:
+    for file, cost in wanted:
+        if group and size + cost > limit:
             yield tuple(group)
             group, size = [], 0
         group.append(file)
-        size += _cost(file)
+        size += cost
     if group:
         yield tuple(group)
 

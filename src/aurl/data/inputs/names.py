@@ -1,9 +1,9 @@
 """What a name tells of a file: its kind by the suffix, and the parts of a logical path."""
 
 import os
+import posixpath
 import re
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from aurl.midi.notation import NOTATION_SUFFIXES
@@ -37,13 +37,13 @@ def name_of(path: str) -> str:
 
 def suffix_of(path: str) -> str:
     """The lower-case suffix of the piece that a logical path names: `.abc` for `tunes.abc.gz!/12`."""
-    outer, inner = next(splits(path), ("", path))
+    outer, inner = next(splits(path), ("", path)) if MARK in path else ("", path)
     book, _, ordinal = inner.rpartition(MARK)
     if name_of(outer).endswith(BOOKS) and inner.isdecimal():
         inner = outer
     elif ordinal.isdecimal() and book.lower().endswith(BOOKS):
         inner = book
-    return PurePosixPath(name_of(inner).removesuffix(GZIP)).suffix
+    return posixpath.splitext(name_of(inner).removesuffix(GZIP))[1]
 
 
 def is_shadow(path: str) -> bool:
