@@ -89,6 +89,35 @@ def repeat_byte(data: bytearray, rng: np.random.Generator) -> None:
     data[at:at] = bytes([value]) * int(rng.choice([1, 100, 100_000]))
 
 
+def swap_bytes(data: bytearray, rng: np.random.Generator) -> None:
+    """Two stretches of one to eight bytes stand in each other's place, up to five times."""
+    for _ in range(rng.integers(1, 6)):
+        width = int(rng.integers(1, 9))
+        if len(data) < 2 * width:
+            return
+        first = int(rng.integers(len(data) - 2 * width + 1))
+        second = int(rng.integers(first + width, len(data) - width + 1))
+        data[first : first + width], data[second : second + width] = (
+            data[second : second + width],
+            data[first : first + width],
+        )
+
+
+def move_chunks(data: bytearray, rng: np.random.Generator) -> None:
+    """A track or the header is doubled or left out, or an unknown chunk is put before it."""
+    starts = [at for at in range(len(data)) if data[at : at + 4] in (b"MThd", b"MTrk")]
+    at = int(rng.integers(len(starts))) if starts else 0
+    start, stop = [*starts, len(data)][at : at + 2] if starts else (0, len(data))
+    kind = rng.integers(3)
+    if kind == 0:
+        data[start:start] = data[start:stop] * int(rng.choice([1, 2, 50]))
+    elif kind == 1:
+        del data[start:stop]
+    else:
+        size = int(rng.choice([0, 7, 5000]))
+        data[start:start] = b"XFIH" + size.to_bytes(4, "big") + rng.bytes(size)
+
+
 MUTATIONS: tuple[Mutation, ...] = (
     flip_bits,
     truncate,
@@ -97,6 +126,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     insert_messages,
     move_bytes,
     repeat_byte,
+    swap_bytes,
+    move_chunks,
 )
 
 
