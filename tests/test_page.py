@@ -65,6 +65,26 @@ def test_bars_stand_in_proportion():
     assert [rect.find("title").text for rect in rects] == ["a: 1 pieces", "b: 4 pieces", "c: 0 pieces"]
 
 
+def grid_figures(values):
+    figure = ET.fromstring(page.bars("x", values))
+    return [text.text for text in figure.iter("text") if text.get("text-anchor") == "end"]
+
+
+def test_grid_lines_have_round_figures_up_to_the_largest_value():
+    assert grid_figures({"a": 45}) == ["0", "20", "40", "60"]
+    assert grid_figures({"a": 61_998}) == ["0", "20,000", "40,000", "60,000", "80,000"]
+    assert grid_figures({"a": 3, "b": 1}) == ["0", "1", "2", "3"]
+    assert grid_figures({"a": 1}) == ["0", "1"]
+    assert grid_figures({"a": 0.3}) == ["0", "0.1", "0.2", "0.3"]
+    assert grid_figures({"a": 0}) == ["0", "1"]
+
+
+def test_labels_may_be_some_places_apart():
+    figure = ET.fromstring(page.bars("x", {str(number): 1 for number in range(128)}, every=12))
+    labels = [text.text for text in figure.iter("text") if text.get("text-anchor") == "middle"]
+    assert labels == [str(number) for number in range(0, 128, 12)]
+
+
 def test_many_bars_have_few_labels():
     figure = ET.fromstring(page.bars("x", {str(number): 1 for number in range(1000)}))
     labels = [text for text in figure.iter("text") if text.get("text-anchor") == "middle"]

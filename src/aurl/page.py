@@ -3,9 +3,10 @@
 Everything that is given as text is escaped; what may come from file names is made printable first.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from math import ceil, floor, log10
 
 WIDTH, HEIGHT = 640, 200
 """Of a chart, in its own units; pages scale it."""
@@ -16,6 +17,9 @@ GAP = 0.15
 """Share of a bar's room that stays empty."""
 MAX_GAP = 4.0
 GRID_LINES = 4
+"""Above the floor, at most."""
+ROUND = (1, 2, 5, 10)
+"""What figures at grid lines are multiples of, beside powers of ten."""
 ROW_HEIGHT = 18
 LABEL_WIDTH = 150
 MAX_LABEL = 26
@@ -33,7 +37,7 @@ p, .note { color: var(--soft); margin: .2rem 0 .8rem; }
 .cards { display: flex; flex-wrap: wrap; gap: .8rem; }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: .5rem; padding: .6rem 1rem; }
 .card b { display: block; font-size: 1.4rem; font-variant-numeric: tabular-nums; }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(26rem, 1fr)); gap: 1rem 2rem; }
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(26rem, 100%), 1fr)); gap: 1rem 2rem; }
 figure { margin: 0; } figcaption { font-weight: 600; } svg { width: 100%; height: auto; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .25rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
@@ -98,14 +102,22 @@ def charts(figures: Sequence[str]) -> str:
     return f'<div class="charts">{"".join(figures)}</div>'
 
 
-def bars(title: str, values: Mapping[str, float], *, unit: str = "") -> str:
-    """A bar chart of label → value ≥ 0, in the order given; each bar tells its value when it is pointed at."""
-    top = max(values.values(), default=0.0) or 1.0
+def bars(title: str, values: Mapping[str, float], *, unit: str = "", every: int = 1) -> str:
+    """A bar chart of label → value ≥ 0, in the order given; each bar tells its value when it is pointed at.
+
+    Args:
+        title: above it.
+        values: what is drawn.
+        unit: of the values.
+        every: labels are shown under the first bar and each so many further, or a multiple where they are too many.
+    """
+    grid = _grid(values.values())
+    top = grid[-1]
     room = (WIDTH - MARGIN_LEFT) / max(len(values), 1)
     height = HEIGHT - MARGIN_BOTTOM - MARGIN_TOP
-    parts = [_grid_line(top, line, height) for line in range(GRID_LINES + 1)]
+    parts = [_grid_line(value, MARGIN_TOP + height * (1 - value / top)) for value in grid]
     gap = min(GAP * room, MAX_GAP)
-    step = -(-len(values) // MAX_LABELS) or 1
+    step = every * (-(-len(values) // (every * MAX_LABELS)) or 1)
     for place, (label, value) in enumerate(values.items()):
         tall = height * value / top
         x, y = MARGIN_LEFT + place * room, MARGIN_TOP + height - tall
@@ -137,9 +149,18 @@ def _drawing(title: str, height: float, parts: Sequence[str]) -> str:
     return f"<figure><figcaption>{text(title)}</figcaption>{drawing}</figure>"
 
 
-def _grid_line(top: float, line: int, height: float) -> str:
-    y = MARGIN_TOP + height * (1 - line / GRID_LINES)
-    label = f'<text x="{MARGIN_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{_figure(top * line / GRID_LINES)}</text>'
+def _grid(values: Collection[float]) -> list[float]:
+    """Round figures from 0 to the largest value or a little more; whole ones for what is counted."""
+    top = max(values, default=0) or 1
+    power = 10.0 ** floor(log10(top / GRID_LINES))
+    step = next(factor * power for factor in ROUND if factor * power * GRID_LINES >= top)
+    if all(isinstance(value, int) for value in values):
+        step = max(step, 1)
+    return [line * step for line in range(ceil(top / step) + 1)]
+
+
+def _grid_line(value: float, y: float) -> str:
+    label = f'<text x="{MARGIN_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{_figure(value)}</text>'
     return f'<line x1="{MARGIN_LEFT}" x2="{WIDTH}" y1="{y:.1f}" y2="{y:.1f}"/>{label}'
 
 

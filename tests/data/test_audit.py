@@ -48,11 +48,11 @@ def test_histograms(counted):
     pitches = {pitch: count for pitch, count in enumerate(found["pitch"]) if count}
     assert pitches == {40: 1, 47: 1, 60: 101, 64: 1, 67: 1}
     assert found["velocity"] == [1, 0, 102, 0, 2, 0]
-    assert found["tempo"] == {"90": 1, "120": 2}
+    assert found["tempo"] == {"90": 1, "100": 0, "110": 0, "120": 2}
     assert found["meter"] == {"4/4": 2, "3/4": 1}
     assert found["key"] == {"unknown": 3}
     assert found["instruments"] == {"0": 1, "40": 2}
-    assert found["notes"] == {"2": 1, "4": 1, "128": 1}
+    assert found["notes"] == {"2": 1, "4": 1, "8": 0, "16": 0, "32": 0, "64": 0, "128": 1}
 
 
 def test_truncation(counted):

@@ -6,6 +6,7 @@ from tests.support.midi_files import write_file, write_tunes
 from aurl.data import audit
 from aurl.data.audit_page import audit_page
 from aurl.data.prepare import prepare
+from aurl.midi.reasons import RejectReason, next_step
 
 
 def test_the_page_tells_what_the_audit_counts(tmp_path):
@@ -14,6 +15,7 @@ def test_the_page_tells_what_the_audit_counts(tmp_path):
     same = (library / "part-1" / "tune-001.mid").read_bytes()
     for composer in ("Bach", "Händel"):
         write_file(library / "part-0" / f"{composer}.mid", same + composer.encode())
+    write_file(library / "part-0" / "zz-copy.mid", same + b"Bach")
     hostile = "<b>\u202e&.mid"
     write_file(library / hostile, b"no music")
     profile = make_profile('prepare.labels=["part-{part}/*"]')
@@ -25,6 +27,10 @@ def test_the_page_tells_what_the_audit_counts(tmp_path):
     for title in ("Length in tokens", "Pitch", "Velocity", "Tempo", "Key", "Instruments", "Complexity", "by seq_len"):
         assert title in page
     assert "not_midi" in page
+    assert next_step(RejectReason.NOT_MIDI) in page
+    assert ">107–127</text>" in page
+    assert "Bach.mid<br>" in page
+    assert "zz-copy" not in page, "of the same bytes one is enough"
     assert "&lt;b&gt;\\u202e&amp;.mid" in page
     assert "\u202e" not in page
     assert "Label: part" in page

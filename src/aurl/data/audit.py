@@ -144,8 +144,8 @@ def _near_duplicates(index: Index) -> dict[str, Any]:
 
 
 def _members(index: Index, leader: str) -> list[str]:
-    """Paths of some of a group."""
-    query = "SELECT path FROM files JOIN assignments USING (sha256) WHERE leader = ? ORDER BY path LIMIT ?"
+    """Paths of some of a group; of files with the same bytes the first."""
+    query = "SELECT source FROM assignments WHERE leader = ? ORDER BY source LIMIT ?"
     return [os.fsdecode(path) for (path,) in index.connection.execute(query, (leader, EXAMPLES))]
 
 

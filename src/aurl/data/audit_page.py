@@ -5,7 +5,9 @@ from typing import Any
 
 from aurl import page
 from aurl.midi.instruments import instrument_name
+from aurl.midi.reasons import RejectReason, next_step
 from aurl.page import Section
+from aurl.tokens.velocity import BIN_OF_VELOCITY, MAX_VELOCITY
 from aurl.tokens.vocabulary import DRUM_PROGRAM
 
 NAME = "audit.html"
@@ -30,7 +32,9 @@ def audit_page(audit: Audit, *, title: str) -> str:
         Section("Notes", page.charts(_notes(audit))),
         Section("Windows", _windows(audit), "What is lost when only the first seq_len tokens of each piece are kept."),
         Section("Rejected", _rejects(audit), "Files that could not be used, by reason."),
-        Section("Repaired", _repairs(audit), "What was mended, in how many pieces and how often."),
+        Section(
+            "Repaired or changed", _repairs(audit), "What was mended or left out, in how many pieces and how often."
+        ),
         Section("Near-duplicates", _near(audit), "The same music in another key, tempo or arrangement."),
     ]
     sections += [
@@ -81,8 +85,9 @@ def _pieces(audit: Audit) -> list[str]:
 def _notes(audit: Audit) -> list[str]:
     found = audit["histograms"]
     pitches = {_pitch_name(pitch): count for pitch, count in enumerate(found["pitch"])}
-    levels = {str(level): count for level, count in enumerate(found["velocity"])}
-    return [page.bars("Pitch", pitches, unit="notes"), page.bars("Velocity level", levels, unit="notes")]
+    levels = {_velocities(level): count for level, count in enumerate(found["velocity"])}
+    pitch = page.bars("Pitch", pitches, unit="notes", every=len(_PITCH_CLASSES))
+    return [pitch, page.bars("Velocity, in the six levels of the tokens", levels, unit="notes")]
 
 
 def _windows(audit: Audit) -> str:
@@ -95,13 +100,16 @@ def _windows(audit: Audit) -> str:
 
 
 def _rejects(audit: Audit) -> str:
-    rows = [(reason, facts["files"], facts["examples"]) for reason, facts in audit["rejects"].items()]
-    return _table_or_nothing(("reason", "files", "for example"), rows)
+    rows = [
+        (reason, facts["files"], facts["examples"], next_step(RejectReason(reason)))
+        for reason, facts in audit["rejects"].items()
+    ]
+    return _table_or_nothing(("reason", "files", "for example", "what to do"), rows)
 
 
 def _repairs(audit: Audit) -> str:
     rows = [(name, facts["pieces"], facts["count"]) for name, facts in audit["repairs"].items()]
-    return _table_or_nothing(("repair", "pieces", "times"), rows)
+    return _table_or_nothing(("what", "pieces", "times"), rows)
 
 
 def _near(audit: Audit) -> str:
@@ -136,3 +144,9 @@ def _program_name(program: int) -> str:
 def _pitch_name(pitch: int) -> str:
     """As "C4" for 60."""
     return f"{_PITCH_CLASSES[pitch % 12]}{pitch // 12 - 1}"
+
+
+def _velocities(level: int) -> str:
+    """As "44–64" for level 2."""
+    held = [velocity for velocity in range(1, MAX_VELOCITY + 1) if BIN_OF_VELOCITY[velocity] == level]
+    return f"{held[0]}–{held[-1]}"

@@ -70,6 +70,11 @@ _NEXT_STEPS = {
 }
 
 
+def next_step(reason: RejectReason) -> str:
+    """What to do about a file that was rejected."""
+    return _NEXT_STEPS[reason]
+
+
 def printable(name: str) -> str:
     """`name` with control, surrogate and direction-changing characters escaped, safe to show on a terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in name)
@@ -85,7 +90,7 @@ class Rejected(AurlError):  # noqa: N818 - the word that audits and the CLI use
     """
 
     def __init__(self, reason: RejectReason, fault: str, *, name: str = "") -> None:
-        super().__init__(f"{printable(name) or 'MIDI data'}: {fault}", hint=_NEXT_STEPS[reason])
+        super().__init__(f"{printable(name) or 'MIDI data'}: {fault}", hint=next_step(reason))
         self.reason = reason
         self.fault = fault
         self.name = name
