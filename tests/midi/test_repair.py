@@ -10,7 +10,6 @@ from aurl.midi.repair import (
     drop_bad_keys,
     drop_bad_meters,
     drop_duplicate_tracks,
-    end_overlapping_notes,
     lengthen_empty_notes,
     mend_notes,
     merge_doubled_notes,
@@ -49,15 +48,14 @@ def test_notes_of_two_tracks_are_no_doubles():
 
 def test_a_note_ends_where_the_next_of_its_pitch_begins():
     table = notes((0, 100, 60, 64), (0, 100, 61, 64), (30, 10, 60, 64), (35, 5, 60, 64), (40, 1, 60, 64))
-    changed, count = end_overlapping_notes(table, ONE[:5])
+    changed, _, repairs = mend_notes(table, ONE[:5])
     assert rows(changed) == [(0, 30, 60, 64), (0, 100, 61, 64), (30, 5, 60, 64), (35, 5, 60, 64), (40, 1, 60, 64)]
-    assert count == 2
+    assert repairs == [Repair("overlapping_notes", 2)]
 
 
 def test_notes_that_touch_are_left_alone():
     table = notes((0, 10, 60, 64), (10, 10, 60, 64))
     assert mend_notes(table, ONE[:2])[2] == []
-    assert end_overlapping_notes(table, ONE[:2])[1] == 0
 
 
 def test_tempi_that_no_music_has():

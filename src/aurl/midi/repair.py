@@ -102,13 +102,8 @@ def merge_doubled_notes(notes: Notes, part: Parts) -> tuple[Notes, Parts, int]:
     return Notes.trusted(onset[first], longest, pitch[first], loudest), part[first], doubled
 
 
-def end_overlapping_notes(notes: Notes, part: Parts) -> tuple[Notes, int]:
-    """A note ends where the next one of its pitch begins in its track; no two may begin at once."""
-    late, room = _overlaps(notes, part)
-    return _cut(notes, late, room), len(late)
-
-
 def _cut(notes: Notes, late: NDArray[np.intp], room: Ints) -> Notes:
+    """A note ends where the next one of its pitch begins in its track."""
     if not len(late):
         return notes
     duration = notes.duration.copy()
