@@ -94,6 +94,7 @@ def test_stats_of_an_empty_cache_and_of_one_with_a_strange_clock(aurl, cache):
 
 def test_prune_takes_the_limit_of_the_profile_or_the_one_that_is_given(aurl, cache, environment):
     assert "removed 0 shards" in aurl("cache", "prune").stdout
+    assert "removed 0 shards" in aurl("cache", "prune", "--max-gb", "inf").stdout
     largest = max(path.stat().st_size for path in shards(cache))
     assert json.loads(aurl("cache", "prune", "--max-gb", largest / 2**30, "--json").stdout)["shards"] >= 1
     assert 1 <= len(shards(cache)) <= 2

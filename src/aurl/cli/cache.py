@@ -65,7 +65,7 @@ def prune(
 ) -> None:
     """Trim the token cache, the longest unused first."""
     with _open() as cache:
-        done = cache.prune(cache.max_bytes if max_gb is None else int(max_gb * GIBIBYTE))
+        done = cache.prune(cache.max_bytes if max_gb is None else int(min(max_gb * GIBIBYTE, sys.maxsize)))
     output.result("cache.prune", done, _trimmed_text(done))
 
 
