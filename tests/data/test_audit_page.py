@@ -4,7 +4,7 @@ from tests.support.datasets import make_profile
 from tests.support.midi_files import write_file, write_tunes
 
 from aurl.data import audit
-from aurl.data.audit_page import audit_page
+from aurl.data.audit_page import MAX_BARS, audit_page
 from aurl.data.prepare import prepare
 from aurl.midi.reasons import RejectReason, next_step
 
@@ -36,6 +36,15 @@ def test_the_page_tells_what_the_audit_counts(tmp_path):
     assert "Label: part" in page
     assert "Near-duplicates" in page
     assert not re.search(r"https?://|<script", page)
+
+
+def test_of_too_many_to_draw_the_commonest_are_drawn(tmp_path):
+    write_tunes(tmp_path / "midi", 3)
+    counted = dict(prepare([tmp_path / "midi"], make_profile(), tmp_path / "dataset", jobs=1).audit)
+    many = {f"meter-{number:03}": number for number in range(1, 2 * MAX_BARS)}
+    counted["histograms"] = {**counted["histograms"], "meter": many}
+    page = audit_page(counted, title="many")
+    assert all((f"meter-{number:03}" in page) == (number >= MAX_BARS) for number in range(1, 2 * MAX_BARS))
 
 
 def test_nothing_at_all(tmp_path):

@@ -18,6 +18,7 @@ from aurl.data.cache.shelf import is_whole_shard
 from aurl.data.records import Record
 from aurl.data.shards import write_shard
 from aurl.errors import AurlError, LockedError
+from aurl.progress import Interrupts
 
 SEEDS = range(6)
 SCRIPT = """
@@ -90,6 +91,14 @@ def test_a_flipped_bit_in_a_shard_is_found_and_the_shard_is_not_handed_out(fille
         cache.add(victim)
         cache.verify(repair=True)
         assert everything(cache, recipe).items() <= truth(shards).items()
+
+
+def test_whoever_is_asked_to_stop_looks_at_no_further_shard(filled, shards):
+    stopping = Interrupts()
+    stopping.stop = signal.SIGINT
+    with TokenCache(filled, max_bytes=0) as cache:
+        assert cache.verify(interrupts=stopping).shards == 1
+        assert cache.verify().shards == len(shards)
 
 
 def test_repair_removes_damaged_shards_and_says_so(filled, shards, recipe):

@@ -155,3 +155,18 @@ def test_archives_that_cannot_be_opened_are_refused(library, tmp_path_factory):
 def test_the_digest_sees_refusals():
     sources, refused = [Source("a", 1, 2)], [Refused("b", RejectReason.ENCRYPTED, "locked")]
     assert len({listing_digest(sources), listing_digest(sources, refused), listing_digest([])}) == 3
+
+
+def test_a_folder_that_cannot_be_listed_is_left_out_but_told(find, library, monkeypatch, caplog):
+    """Whoever runs the tests may be allowed everything."""
+    listed = os.scandir
+
+    def scandir(path):
+        if os.fspath(path).endswith("er"):
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with caplog.at_level(logging.WARNING):
+        assert names(find([library]), library) == ["a.mid", "b.MIDI", "deep/d.rmi", "e.smf"]
+    assert str(library / "deep" / "er") in caplog.text

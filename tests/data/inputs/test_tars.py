@@ -238,6 +238,33 @@ def test_headers_that_lie(tmp_path, contents, refusals, at, value):
     assert refusals(path) == {"": RejectReason.DAMAGED_ARCHIVE}
 
 
+def test_a_folder_without_a_slash_at_its_end_is_no_piece(tmp_path, contents, refusals):
+    data = bytearray(tar_of({"folder.mid": b"", "a.mid": tune(1)}))
+    data[156:157] = b"5"
+    path = write_old(tmp_path / "x.tar", rechecked(bytes(data)))
+    assert contents(path) == {"a.mid": tune(1)}
+    assert refusals(path) == {}
+
+
+@pytest.mark.parametrize("kind", [b"L", b"x"])
+def test_a_long_name_that_the_end_of_the_file_cuts_off(tmp_path, contents, refusals, kind):
+    data = bytearray(tar_of({"a.mid": tune(1), "name": b"1" * 3000}))
+    start = 512 + -(-len(tune(1)) // 512) * 512
+    data[start + 156 : start + 157] = kind
+    path = write_old(tmp_path / "x.tar", rechecked(bytes(data), start)[: start + 1000])
+    assert contents(path) == {"a.mid": tune(1)}
+    assert refusals(path) == {"": RejectReason.DAMAGED_ARCHIVE}
+
+
+def test_the_map_of_a_sparse_file_that_is_cut_off(tmp_path, contents, refusals):
+    data = bytearray(tar_of({"a.mid": tune(1), "sparse.mid": bytes(5000)}))
+    start = 512 + -(-len(tune(1)) // 512) * 512
+    data[start + 156 : start + 157], data[start + 482] = b"S", 1
+    path = write_old(tmp_path / "x.tar", rechecked(bytes(data), start)[: start + 700])
+    assert contents(path) == {"a.mid": tune(1)}
+    assert refusals(path)[""] == RejectReason.DAMAGED_ARCHIVE
+
+
 @pytest.mark.parametrize("records", [b"3\n", b"x path=a\n", b"99999 path=a\n", b"12 size=abc\n", b"0 path=b\n"])
 def test_pax_records_that_lie(tmp_path, refusals, records):
     def build(archive):
