@@ -99,8 +99,9 @@ def test_a_damaged_shard_is_named_and_never_read(folder, tmp_path):
 
 
 def test_what_is_not_there(folder, tmp_path):
-    with pytest.raises(NotFoundError):
+    with pytest.raises(NotFoundError) as caught:
         open_dataset(tmp_path)
+    assert "--data" in caught.value.hint
     with pytest.raises(UsageError, match="split"):
         TokenDataset(folder, "training", seq_len=SEQ_LEN)
     with pytest.raises(UsageError, match="header"):

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from aurl.errors import DamagedError
+from aurl.errors import DamagedError, NotFoundError
 from aurl.storage import read_json, write_json
 
 NAME = "manifest.json"
@@ -80,7 +80,10 @@ def read_manifest(folder: Path) -> Manifest:
         NotFoundError: there is none.
         DamagedError: it is not a manifest of this version.
     """
-    value = read_json(folder / NAME)
+    try:
+        value = read_json(folder / NAME)
+    except NotFoundError as error:
+        raise NotFoundError(error.message, hint="prepare it again, or tell with --data where it is") from error
     try:
         return Manifest.model_validate(value)
     except ValidationError as error:
