@@ -251,6 +251,17 @@ def test_an_index_that_tells_something_else_is_found(folder, made, change):
     assert open_dataset(folder).splits == open_dataset(made / "songs").splits
 
 
+def test_what_an_interrupted_run_leaves_is_no_damage(folder, made):
+    interrupts = Interrupts()
+    other = make_profile("prepare.shard_tokens=4000", "prepare.min_notes=2")
+    told = prepare(
+        [made / "midi"], other, folder, jobs=1, interrupts=interrupts, report=lambda _: setattr(interrupts, "stop", 2)
+    )
+    assert told.interrupted
+    assert verify_dataset(folder).damage == ()
+    assert open_dataset(folder).splits == open_dataset(made / "songs").splits
+
+
 def test_a_lost_index_is_made_again_and_the_next_run_has_nothing_to_encode(folder, made):
     (folder / "index.sqlite").unlink()
     assert faulty(verify_dataset(folder)) == {folder / "index.sqlite"}

@@ -131,6 +131,8 @@ def _index_fault(folder: Path, manifest: Manifest, found: Findings) -> str:
 
 
 def _disagreement(folder: Path, manifest: Manifest, found: Findings, opened: Index) -> str:
+    if not opened.about("generation"):
+        return ""  # left by an interrupted run: nobody reads it, and the next run makes it again
     if opened.about("version") != str(index.VERSION) or opened.about("generation") != manifest.generation:
         return "it belongs to another state of the data set"
     for entry in manifest.shards:
