@@ -32,6 +32,7 @@ from aurl.data.result import PrepareResult
 from aurl.data.shards import Ids
 from aurl.data.splits import SPLIT_NAMES
 from aurl.data.worker import NO_FILE, read_mark
+from aurl.midi.clock import seconds_at
 from aurl.midi.reasons import Rejected, RejectReason
 from aurl.profile import Profile, load_profile
 from aurl.tokens.grammar import Grammar
@@ -39,6 +40,8 @@ from aurl.tokens.maps import Maps
 
 STREAMS = 64
 """Pieces that walk through the grammar at the same time."""
+ROUNDING_SECONDS = 1.0
+"""More than half a step of 1/32 beat at 4 BPM."""
 WATCH_SECONDS = 0.1
 MEBIBYTE = 2**20
 
@@ -106,9 +109,11 @@ def legal(dataset: DatasetInfo) -> list[str]:
     for split in SPLIT_NAMES:
         pieces, records = list(dataset.pieces(split)), list(dataset.records(split))
         for ids, record in zip(pieces, records, strict=True):
-            notes = dataset.codec.decode(ids, Maps.from_json(record.maps)).note_count
-            if not notes == note_count(ids) == record.notes > 0 or record.tokens != len(ids):
-                wrong.append(f"{record.source}: {record.notes} notes in the record, {notes} decoded")
+            score = dataset.codec.decode(ids, Maps.from_json(record.maps))
+            if not score.note_count == note_count(ids) == record.notes > 0 or record.tokens != len(ids):
+                wrong.append(f"{record.source}: {record.notes} notes in the record, {score.note_count} decoded")
+            if not 0 < (seconds := float(seconds_at(score, score.end_tick))) <= record.seconds + ROUNDING_SECONDS:
+                wrong.append(f"{record.source}: {record.seconds} seconds in the record, {seconds} decoded")
         order = sorted(range(len(pieces)), key=lambda number: len(pieces[number]))
         for start in range(0, len(order), STREAMS):
             some = order[start : start + STREAMS]

@@ -122,6 +122,16 @@ def test_more_notes_than_a_piece_may_have(monkeypatch):
     assert rejected(musicxml(part(COMMON + note("C4", 4) * 4))) is RejectReason.TOO_MANY_EVENTS
 
 
+def test_a_negative_duration_that_leads_back_before_the_beginning_is_refused():
+    back = note("C4", -40)
+    assert rejected(musicxml(part(COMMON + back + note("D4", 4)))) is RejectReason.MALFORMED
+    assert (
+        rejected(musicxml(part(COMMON + back + "<direction><sound tempo='90'/></direction>"))) is RejectReason.MALFORMED
+    )
+    # a way back that is too long ends at the bar line
+    assert heard(read(musicxml(part(COMMON + "<backup><duration>64</duration></backup>" + WHOLE))))[0][0][0] == 0
+
+
 def test_transposing_instruments_sound_where_they_sound():
     clarinet = COMMON.replace(
         "</attributes>", "<transpose><diatonic>-1</diatonic><chromatic>-2</chromatic></transpose></attributes>"

@@ -98,7 +98,7 @@ def perform(bars: Sequence[WrittenBar], instruments: Sequence[Instrument]) -> tu
     before the note that they belong to. Where a bar line is not where the meter would have it, the meter is set again.
 
     Raises:
-        Rejected: it lasts too long, or has too many notes.
+        Rejected: it lasts too long, has too many notes, or something stands before its beginning.
     """
     order = playing_order([bar.signs for bar in bars])
     played = _played(bars, order)
@@ -130,6 +130,9 @@ def _played(bars: Sequence[WrittenBar], order: Sequence[int]) -> list[_Played]:
     for turn, at in enumerate(order):
         played.append(_Played(start, turn, bars[at]))
         ends = [note.tick + note.duration for note in bars[at].notes]
+        begins = [placed.tick for placed in (*bars[at].notes, *bars[at].changes, *bars[at].words)]
+        if start + min(begins, default=0) < 0:
+            raise Rejected(RejectReason.MALFORMED, "something stands before its beginning")
         notes += len(ends)
         if max(ends, default=0) + start + bars[at].length >= MAX_TICKS:
             raise Rejected(RejectReason.TICK_OVERFLOW, "it would last for days")
