@@ -102,8 +102,11 @@ def test_labels_and_near_duplicates_by_options(aurl, tmp_path):
     result = aurl("prepare", tmp_path / "songs", "--metadata", index, "--dedupe", "keep-one", "--json")
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["audit"]["labels"] == {"composer": {"Bach": 6}}
+    assert "prepare.labels" not in result.stderr
     assert f"1 row of {index} names no file, or not one alone: lost.mid" in result.stderr
     assert aurl("prepare", tmp_path / "songs", "--dedupe", "some").returncode == ExitCode.USAGE
+    useless = aurl("prepare", tmp_path / "songs", "--set", 'prepare.labels=["{composer}/{genre}/none/*"]')
+    assert "prepare.labels tells nothing of any file" in useless.stderr
     missing = aurl("prepare", tmp_path / "songs", "--metadata", "none.csv")
     assert missing.returncode in {ExitCode.USAGE, ExitCode.NOT_FOUND}
     assert "none.csv" in missing.stderr

@@ -17,10 +17,13 @@ from aurl.midi.reasons import printable
 if TYPE_CHECKING:
     from aurl.data.result import PrepareResult
     from aurl.home import Home
+    from aurl.profile.sections import Prepare
 
 CHECKED = ("preprocess", "split")
 DEFAULT_NAME = "midi"
 MAX_SHOWN = 3
+SPLIT_LABEL = "{split}"
+"""The only label that no audit counts."""
 
 Paths = Annotated[list[str], typer.Argument(metavar="PATH...", help="Files, folders, globs, archives, URLs.")]
 Name = Annotated[
@@ -100,7 +103,7 @@ def prepare(
     if result.interrupted:
         output.note("run the same command again to go on")
     elif not dry_run:
-        _tell_more(output, result, resolved.prepare.metadata)
+        _tell_more(output, result, resolved.prepare)
     return _code(result, interrupts.stop, strict=strict)
 
 
@@ -159,12 +162,14 @@ def _settle(home: "Home", result: "PrepareResult", sources: list[str]) -> None:
         home.mark_latest(result.folder)
 
 
-def _tell_more(output: Output, result: "PrepareResult", metadata: str | None) -> None:
+def _tell_more(output: Output, result: "PrepareResult", section: "Prepare") -> None:
     if not result.prepared:
         raise AurlError("no file could be prepared", hint="the reasons are above; see docs/data.md")
     if unused := result.unused_labels:
-        named = f"{len(unused):,} rows of {metadata} name" if len(unused) > 1 else f"1 row of {metadata} names"
-        output.note(f"{named} no file, or not one alone: {_some(unused)}")
+        rows, verb = (f"{len(unused):,} rows", "name") if len(unused) > 1 else ("1 row", "names")
+        output.note(f"{rows} of {section.metadata} {verb} no file, or not one alone: {_some(unused)}")
+    if section.labels and not result.audit["labels"] and SPLIT_LABEL not in "".join(section.labels):
+        output.note("prepare.labels tells nothing of any file; patterns are compared with the ends of paths")
     output.note("next: aurl train")
 
 
