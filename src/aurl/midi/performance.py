@@ -128,17 +128,19 @@ def _tick(text: Text) -> int:
 def _played(bars: Sequence[WrittenBar], order: Sequence[int]) -> list[_Played]:
     played, start, notes = [], _pick_up_rest(bars), 0
     for turn, at in enumerate(order):
-        played.append(_Played(start, turn, bars[at]))
-        ends = [note.tick + note.duration for note in bars[at].notes]
-        begins = [placed.tick for placed in (*bars[at].notes, *bars[at].changes, *bars[at].words)]
+        bar = bars[at]
+        played.append(_Played(start, turn, bar))
+        begins = [note.tick for note in bar.notes] + [word.tick for word in bar.words]
+        begins += [change.tick for change in bar.changes]
         if start + min(begins, default=0) < 0:
             raise Rejected(RejectReason.MALFORMED, "something stands before its beginning")
+        ends = [note.tick + note.duration for note in bar.notes]
         notes += len(ends)
-        if max(ends, default=0) + start + bars[at].length >= MAX_TICKS:
+        if max(ends, default=0) + start + bar.length >= MAX_TICKS:
             raise Rejected(RejectReason.TICK_OVERFLOW, "it would last for days")
         if notes > MAX_EVENTS:
             raise Rejected(RejectReason.TOO_MANY_EVENTS, f"more than {MAX_EVENTS} notes")
-        start += bars[at].length
+        start += bar.length
     return played
 
 
