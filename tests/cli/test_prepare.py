@@ -52,6 +52,9 @@ def test_nothing_usable_is_a_failure_and_no_latest_data_set(aurl, tmp_path):
     result = aurl("prepare", tmp_path / "songs")
     assert result.returncode == ExitCode.FAILURE
     assert "no file could be prepared" in result.stderr
+    result = aurl("prepare", tmp_path / "songs", "--json")
+    assert json.loads(result.stdout)["rejected"] == 1
+    assert "no file could be prepared" in result.stderr
     assert not (tmp_path / "home" / "datasets" / ".latest").exists()
 
 

@@ -79,11 +79,13 @@ class Output:
         self.verbosity = verbosity
         self._progress = progress and not quiet
         self._rank = rank()
+        self._has_told = False
         self._write: Callable[[str], None] = _to_stderr
 
     def result(self, name: str, value: Any, text: str) -> None:
         """Print what the command was called for: the JSON of `value` (a dataclass or mapping), or `text`."""
         if self._rank == 0:
+            self._has_told = True
             schema = {"schema": f"{PROGRAM}.{name}/{SCHEMA_VERSION}"}
             shown = json.dumps(schema | plain(value), indent=2, allow_nan=False) if self.as_json else printable(text)
             self.raw((shown + "\n").encode(sys.stdout.encoding, "backslashreplace"))
@@ -109,13 +111,13 @@ class Output:
         self._write(printable(message))
 
     def error(self, error: AurlError) -> None:
-        """One line: what went wrong, and what to do next."""
+        """One line: what went wrong, and what to do next; as JSON, too, unless there was a result before."""
         if self._rank and error.exit_code in _SAME_ON_ALL_RANKS:
             return
         who = f"{PROGRAM} [process {self._rank}]" if self._rank else PROGRAM
         hint = f"{separator(error.message)}{error.hint}" if error.hint else ""
         self.line(f"{who}: error: {error.message}{hint}")
-        if self.as_json:
+        if self.as_json and not self._has_told:
             self.result("error", {"error": error.message, "hint": error.hint, "exit_code": int(error.exit_code)}, "")
 
     @contextmanager
