@@ -56,7 +56,8 @@ MinP = Annotated[
 Seconds = Annotated[float | None, typer.Option("--seconds", metavar="S", help="Seconds of new music.")]
 Bars = Annotated[int | None, typer.Option("--bars", min=1, metavar="N", help="Bars of new music.")]
 PromptFile = Annotated[
-    str | None, typer.Option("--prompt", metavar="FILE|-", help="A MIDI file to continue; - for stdin.")
+    str | None,
+    typer.Option("--prompt", metavar="FILE|-", help="A MIDI file or written music to continue; - for MIDI from stdin."),
 ]
 PromptSeconds = Annotated[
     float | None, typer.Option("--prompt-seconds", metavar="S", help="Continue after its first S seconds.")

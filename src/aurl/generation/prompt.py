@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from aurl.data.inputs import read_source
 from aurl.errors import UsageError
 from aurl.generation.context import header_length
 from aurl.generation.length import Clock, clock_at
 from aurl.midi.clock import ticks_at
-from aurl.midi.read import load_score
+from aurl.midi.notation import read_any
+from aurl.midi.prescan import MAX_BYTES
+from aurl.midi.reasons import Rejected, RejectReason
 from aurl.midi.score import Score
 from aurl.preprocess import PREPROCESS
 from aurl.tokens.codec import Codec
@@ -51,7 +54,7 @@ def load_prompt(
     """
     if seconds is not None and not seconds > 0:
         raise UsageError(f"a prompt of {seconds} seconds is empty", hint="give more than 0")
-    score = load_score(song).score if isinstance(song, Path) else song
+    score = _score(song) if isinstance(song, Path) else song
     for component in preprocess:
         step = PREPROCESS.from_component(component)
         score = score if step.selects else step(score)
@@ -66,6 +69,15 @@ def load_prompt(
         raise UsageError(f"no note of {name} begins{first}", hint="take more of it: --prompt-seconds")
     end = to_ticks(elapsed_steps(ids)[-1:], score.ticks_per_beat, score.tempos, codec.time_base)
     return _prompt(ids.tolist(), encoded.maps, int(end[0]))
+
+
+def _score(song: Path) -> Score:
+    """What is in a file of MIDI or written music."""
+    try:
+        data = read_source(str(song), MAX_BYTES + 1)
+    except OSError as error:
+        raise Rejected(RejectReason.UNREADABLE, error.strerror or str(error), name=str(song)) from error
+    return read_any(data, name=str(song)).score
 
 
 def _prompt(ids: list[int], maps: Maps, end_tick: int) -> Prompt:
