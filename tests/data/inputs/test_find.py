@@ -89,8 +89,14 @@ def test_what_does_not_exist_is_an_error(find, library, missing):
         find([library / "a.mid", library / missing])
 
 
+def test_a_part_of_an_archive_is_not_found_alone(find, library):
+    with pytest.raises(NotFoundError) as caught:
+        find([library / "pack.zip!" / "a.mid"])
+    assert caught.value.hint == "give the archive or the book itself"
+
+
 def test_folders_without_midi_are_an_error(find, tmp_path):
-    with pytest.raises(NotFoundError, match="no MIDI files"):
+    with pytest.raises(NotFoundError, match="no music in"):
         find([tmp_path])
 
 

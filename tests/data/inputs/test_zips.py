@@ -136,7 +136,7 @@ def test_what_is_no_zip(tmp_path, refusals, data):
 
 
 def test_an_archive_without_music(tmp_path, listed):
-    with pytest.raises(NotFoundError, match="no MIDI files"):
+    with pytest.raises(NotFoundError, match="no music in"):
         listed(write_old(tmp_path / "x.zip", zip_of({})), write_old(tmp_path / "y.zip", zip_of(OTHERS)))
 
 

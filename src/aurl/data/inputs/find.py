@@ -56,7 +56,7 @@ def find(paths: Iterable[str | Path], *, spool: Path, max_bytes: int) -> Found:
     copies.tidy()
     if not search.sources and not search.refused:
         raise NotFoundError(
-            f"no MIDI files in {', '.join(printable(text) for text in given)}",
+            f"no music in {', '.join(printable(text) for text in given)}",
             hint=f"files are known by their suffix: {', '.join(PIECE_SUFFIXES)}, each also with .gz, "
             f"and archives: {', '.join(ARCHIVE_SUFFIXES)}",
         )
@@ -164,7 +164,8 @@ def _expand(text: str) -> list[str]:
         return [path]
     matches = glob.glob(path, recursive=True) if glob.has_magic(text) else []  # noqa: PTH207 - Path.glob takes no absolute pattern
     if not matches:
-        raise NotFoundError(f"{printable(text)} does not exist", hint="give files, folders or quoted globs")
+        hint = "give the archive or the book itself" if MARK in text else "give files, folders or quoted globs"
+        raise NotFoundError(f"{printable(text)} does not exist", hint=hint)
     return matches
 
 
