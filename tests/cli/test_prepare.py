@@ -115,6 +115,19 @@ def test_labels_and_near_duplicates_by_options(aurl, tmp_path):
     assert "none.csv" in missing.stderr
 
 
+def test_a_table_of_labels_is_meant_from_the_profile_that_names_it(aurl, tmp_path, monkeypatch):
+    write_tunes(tmp_path / "songs", 2)
+    (tmp_path / "work" / "labels.csv").write_text("path,composer\ntune-001.mid,Bach\n")
+    (tmp_path / "work" / "aurl.toml").write_text('[prepare]\nmetadata = "labels.csv"\n')
+    (tmp_path / "work" / "deep").mkdir()
+    monkeypatch.chdir(tmp_path / "work" / "deep")
+    result = aurl("prepare", tmp_path / "songs", "--json")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["audit"]["labels"] == {"composer": {"Bach": 1}}
+    manifest = json.loads((tmp_path / "home" / "datasets" / "songs" / "manifest.json").read_text())
+    assert manifest["prepare"]["metadata"] == str(tmp_path / "work" / "labels.csv")
+
+
 def test_a_cluster_that_is_not_there(aurl, tmp_path):
     write_tunes(tmp_path / "songs", 2)
     result = aurl("prepare", tmp_path / "songs", "--scheduler", "tcp://127.0.0.1:9")

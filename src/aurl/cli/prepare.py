@@ -17,9 +17,11 @@ from aurl.midi.reasons import printable
 if TYPE_CHECKING:
     from aurl.data.result import PrepareResult
     from aurl.home import Home
+    from aurl.profile import Profile
     from aurl.profile.sections import Prepare
 
 CHECKED = ("preprocess", "split")
+METADATA = "prepare.metadata"
 DEFAULT_NAME = "midi"
 MAX_SHOWN = 3
 SPLIT_LABEL = "{split}"
@@ -76,15 +78,14 @@ def prepare(
     """Turn MIDI files and written music into a data set, or bring one up to date."""
     from aurl.data.prepare import prepare
     from aurl.home import Home, cache_folder
-    from aurl.profile import load_profile
 
     home = Home.locate()
     folder = home.new_dataset(name or default_name(paths))
     sources = sorted({_settled(path) for path in paths})
     if not force:
         _check_sources(folder, sources)
-    flags = {"prepare.metadata": _absolute(metadata), "prepare.dedupe": dedupe}
-    resolved = load_profile(profile or (), overrides or (), flags=flags, check=CHECKED)
+    flags = {METADATA: metadata, "prepare.dedupe": dedupe}
+    resolved = _load(profile or (), overrides or (), flags)
     with output.progress() as report, listening(output.note) as interrupts:
         result = prepare(
             paths,
@@ -107,9 +108,17 @@ def prepare(
     return _code(result, interrupts.stop, strict=strict)
 
 
-def _absolute(path: str | None) -> str | None:
-    """The profile is kept with the data set, where a relative path would lose its meaning."""
-    return path and str(Path(path).expanduser().absolute())
+def _load(profiles: Sequence[str], overrides: Sequence[str], flags: dict[str, str | None]) -> "Profile":
+    """The profile; it is kept with the data set, where a relative path would lose its meaning."""
+    from aurl.profile import load_profile
+
+    found = load_profile(profiles, overrides, flags=flags, check=CHECKED)
+    if found.prepare.metadata is None or Path(found.prepare.metadata).is_absolute():
+        return found
+    origin = Path(found.origin(METADATA))
+    start = origin.parent if origin.is_file() else Path()  # a path in a file is meant from there
+    path = start / Path(found.prepare.metadata).expanduser()
+    return load_profile(profiles, overrides, flags=flags | {METADATA: str(path.absolute())}, check=CHECKED)
 
 
 def _settled(path: str) -> str:
