@@ -90,7 +90,7 @@ def path(output: Output) -> None:
 def merge(
     output: Output,
     folders: Annotated[
-        list[Path], typer.Argument(metavar="FOLDER...", help="Caches of other machines, or data sets' folders.")
+        list[Path], typer.Argument(metavar="FOLDER", help="Caches of other machines, or data sets' folders.")
     ],
 ) -> ExitCode | None:
     """Take in the shards of other nodes' caches."""

@@ -27,7 +27,7 @@ MAX_SHOWN = 3
 SPLIT_LABEL = "{split}"
 """The only label that no audit counts."""
 
-Paths = Annotated[list[str], typer.Argument(metavar="PATH...", help="Files, folders, globs, archives, URLs.")]
+Paths = Annotated[list[str], typer.Argument(metavar="PATH", help="Files, folders, globs, archives, URLs; any number.")]
 Name = Annotated[
     str | None,
     typer.Option("--name", "-n", metavar="NAME", help="Name of the data set; that of the first path by default."),

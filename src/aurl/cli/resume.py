@@ -16,7 +16,7 @@ def resume(
     run: Annotated[
         str | None,
         typer.Argument(
-            metavar="[RUN]", help="Name or folder; the latest unfinished run by default.", autocompletion=complete_runs
+            metavar="RUN", help="Name or folder; the latest unfinished run by default.", autocompletion=complete_runs
         ),
     ] = None,
     data: Annotated[
