@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from tests.support.midi_files import write_file, write_tunes
+from tests.support.midi_files import tune, write_file, write_tunes
 
 from aurl.cli.prepare import default_name
 from aurl.errors import ExitCode
@@ -223,3 +223,14 @@ class TestDefaultName:
         for folder, name in ((".hidden", "hidden"), ("a:b", "a_b"), ("x" * 200, "x" * 100)):
             (tmp_path / folder).mkdir()
             assert default_name([str(tmp_path / folder)]) == name
+
+
+def test_what_a_filter_leaves_out_is_no_fault(aurl, tmp_path):
+    write_tunes(tmp_path / "songs", 6)
+    write_file(tmp_path / "songs" / "short.mid", tune(1, notes=2))
+    steps = 'prepare.preprocess=[{kind="length", unit="notes", least=3}]'
+    result = aurl("prepare", tmp_path / "songs", "--set", steps, "--strict")
+    assert result.returncode == 0, result.stderr
+    assert "6 of 7 files prepared, 1 rejected" in result.stdout
+    write_file(tmp_path / "songs" / "bad.mid", b"no midi at all, but long enough to look like something")
+    assert aurl("prepare", tmp_path / "songs", "--set", steps).returncode == ExitCode.SOME_REJECTED

@@ -12,7 +12,7 @@ from aurl.cli.options import Overrides, Profiles
 from aurl.cli.output import Output, table
 from aurl.cli.signals import exit_code, listening
 from aurl.errors import AurlError, ExitCode, UsageError
-from aurl.midi.reasons import printable
+from aurl.midi.reasons import RejectReason, printable
 
 if TYPE_CHECKING:
     from aurl.data.result import PrepareResult
@@ -24,6 +24,7 @@ CHECKED = ("preprocess", "split")
 METADATA = "prepare.metadata"
 DEFAULT_NAME = "midi"
 MAX_SHOWN = 3
+FILTERED = RejectReason.FILTERED.value
 SPLIT_LABEL = "{split}"
 """The only label that no audit counts."""
 
@@ -185,7 +186,9 @@ def _tell_more(output: Output, result: "PrepareResult", section: "Prepare") -> N
 def _code(result: "PrepareResult", stop: int | None, *, strict: bool) -> ExitCode | None:
     if stop is not None:
         return exit_code(stop)
-    if result.dry_run or not result.rejected:
+    # What a filter of the user's own leaves out is no fault of a file.
+    wanted_out = result.rejects[FILTERED].files if FILTERED in result.rejects else 0
+    if result.dry_run or result.rejected == wanted_out:
         return None
     return ExitCode.FAILURE if strict else ExitCode.SOME_REJECTED
 
