@@ -190,6 +190,11 @@ class TestFaults:
         found = faults_of(load, [], [override])
         assert found[override.partition("=")[0]].message == f"should be {wanted}"
 
+    def test_a_batch_holds_a_window(self, load):
+        found = faults_of(load, [], ["data.batch_tokens=1000"])
+        assert found["data.batch_tokens"].message.startswith("a batch should hold a window of 1024 tokens")
+        assert load(overrides=["data.batch_tokens=1000", "data.seq_len=1000"]).data.batch_tokens == 1000
+
     @pytest.mark.parametrize("variable", ["AURL_TRAINNG__LR", "AURL_", "AURL___LR", "AURL_TRAINING__NOPE"])
     def test_variables_that_name_no_key_are_faults(self, load, monkeypatch, variable):
         monkeypatch.setenv(variable, "1")

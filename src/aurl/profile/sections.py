@@ -119,6 +119,14 @@ class Data(Section):
     workers: int = Field(default=0, ge=0, description="Loader processes; 0 loads in the training process itself.")
     prefetch: int = Field(default=2, ge=1, description="Batches that each loader process has ready.")
 
+    @field_validator("batch_tokens")
+    @classmethod
+    def _a_window_fits(cls, batch_tokens: int | None, info: ValidationInfo) -> int | None:
+        seq_len = info.data.get("seq_len")
+        if batch_tokens is not None and seq_len is not None and batch_tokens < seq_len:
+            raise ValueError(f"a batch should hold a window of {seq_len} tokens (data.seq_len), {batch_tokens} do not")
+        return batch_tokens
+
 
 class Model(Section):
     """What is built."""
