@@ -31,7 +31,7 @@ from aurl.data.records import note_count
 from aurl.data.result import PrepareResult
 from aurl.data.shards import Ids
 from aurl.data.splits import SPLIT_NAMES
-from aurl.data.worker import NO_FILE, read_mark
+from aurl.data.workers.worker import NO_FILE, read_mark
 from aurl.midi.clock import seconds_at
 from aurl.midi.reasons import Rejected, RejectReason
 from aurl.profile import Profile, load_profile

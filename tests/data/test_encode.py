@@ -11,7 +11,7 @@ from tests.support.shards import wanted_tune
 from aurl.data.encode import ShardTask, encode_shard
 from aurl.data.prepare import recipe_of
 from aurl.data.shards import Shard
-from aurl.data.worker import NO_FILE, Fault
+from aurl.data.workers.worker import NO_FILE, Fault
 from aurl.midi.reasons import RejectReason
 
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aurl.data import label_index
-from aurl.data.label_index import Row
 from aurl.data.labels import Labels
+from aurl.data.labels import table as label_index
+from aurl.data.labels.table import Row
 from aurl.errors import NotFoundError, UsageError
 
 

@@ -215,7 +215,7 @@ def harm() -> PreprocessStep:
 
 def test_poison_files_cost_only_themselves(library, folder, monkeypatch, tmp_path):
     monkeypatch.setitem(PREPROCESS._factories, "harm", harm)
-    monkeypatch.setattr("aurl.data.engine.START_METHOD", "fork")  # so that workers know the kind
+    monkeypatch.setattr("aurl.data.workers.engine.START_METHOD", "fork")  # so that workers know the kind
     for pitch in (CRASH, HANG, BOMB, FAULT):
         write_file(library / "part-1" / f"tune-{pitch}b.mid", smf([(0, 480, pitch, 64), (480, 480, 60, 64)]))
     profile = make_profile(

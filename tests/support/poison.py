@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aurl.data.worker import NO_FILE, Fault, Mark
+from aurl.data.workers.worker import NO_FILE, Fault, Mark
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,16 @@ def full_disk(task: Errand, faults: Mapping[int, Fault], mark: Mark) -> None:
 def sleep_unmarked(task: Errand, faults: Mapping[int, Fault], mark: Mark) -> None:
     """Work that never says where it is, so that no alarm clock is set."""
     time.sleep(600)
+
+
+def vanish_once(task: Errand, faults: Mapping[int, Fault], mark: Mark) -> str:
+    """The first time nobody is at the task any more, and nobody says so."""
+    once = Path(task.folder, f"{task.name}-vanished")
+    if not once.exists():
+        once.touch()
+        mark._path.unlink()
+        time.sleep(600)
+    return "done"
 
 
 def raise_unsendable(task: Errand, faults: Mapping[int, Fault], mark: Mark) -> None:

@@ -15,8 +15,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from aurl.data.buckets import Steps, by_count, by_tokens
 from aurl.data.curriculum import Curriculum
 from aurl.data.dataset import Rows, TokenDataset
-from aurl.data.engine import START_METHOD
 from aurl.data.windows import Windows
+from aurl.data.workers.engine import START_METHOD
 
 READ_AT_ONCE = 512
 """Windows that are read in one go where no other process reads: small batches cost half as much then. Of 1,024 tokens

@@ -14,7 +14,7 @@ from aurl.data.fingerprint import FINGERPRINT_VERSION, fingerprint
 from aurl.data.inputs import read_source
 from aurl.data.records import Record, note_count, prepared
 from aurl.data.shards import SUFFIX, Piece, write_shard
-from aurl.data.worker import NO_FILE, Fault, Mark
+from aurl.data.workers.worker import NO_FILE, Fault, Mark
 from aurl.midi.notation import read_any
 from aurl.midi.read import ReadResult
 from aurl.midi.reasons import Rejected, RejectReason
@@ -137,7 +137,7 @@ class Pipeline:
 
 
 def encode_shard(task: ShardTask, faults: Mapping[int, Fault], mark: Mark) -> Written:
-    """Encode the task's files and write them as one shard (`aurl.data.worker.Work`)."""
+    """Encode the task's files and write them as one shard (`aurl.data.workers.worker.Work`)."""
     pieces: list[Piece] = []
     rejected: list[Record] = []
     transient: list[Record] = []

@@ -11,10 +11,10 @@ from aurl.data import index
 from aurl.data.assignments import Assignment, read_assignments, write_assignments
 from aurl.data.cache import TokenCache
 from aurl.data.encode import Recipe, ShardTask, Wanted, encode_shard
-from aurl.data.engine import open_engine
 from aurl.data.index import Index
 from aurl.data.manifest import SHARDS, Manifest, ShardEntry, shard_path
 from aurl.data.shards import Shard
+from aurl.data.workers.engine import open_engine
 from aurl.errors import DamagedError
 from aurl.progress import Interrupts
 from aurl.storage import link_or_copy, sha256_file, sync_file, sync_folder

@@ -14,13 +14,13 @@ from aurl.data.borrow import borrow, put_away
 from aurl.data.cache import TokenCache
 from aurl.data.commit import Commit
 from aurl.data.encode import Recipe, Wanted, encode_shard
-from aurl.data.engine import Workers, open_engine
 from aurl.data.identify import Identified, identify
 from aurl.data.index import Index, Place
 from aurl.data.inputs import Found, Source
 from aurl.data.manifest import SHARDS, Manifest, ShardEntry, shard_path
 from aurl.data.plan import Kept, Plan, keep, make_plan
 from aurl.data.records import Record
+from aurl.data.workers.engine import Workers, open_engine
 from aurl.midi.reasons import RejectReason
 from aurl.profile import Profile
 from aurl.progress import Interrupts, Progress, Report

@@ -9,8 +9,8 @@ import psutil
 import pytest
 from tests.support.poison import Errand, full_disk, raise_unsendable, sleep_unmarked, suffer
 
-from aurl.data.child import Child, pack, serve, unpack
-from aurl.data.worker import OUT_OF_TIME, fault_of
+from aurl.data.workers.child import Child, pack, serve, unpack
+from aurl.data.workers.worker import OUT_OF_TIME, fault_of
 from aurl.midi.reasons import RejectReason
 
 MEMORY_BYTES = 100 * 2**20
@@ -69,7 +69,7 @@ def test_it_ends_with_its_parent_in_the_middle_of_a_task(tmp_path):
     code = f"""
 import sys; sys.path[:0] = {sys.path!r}
 from pathlib import Path
-from aurl.data.child import Child, pack
+from aurl.data.workers.child import Child, pack
 from tests.support.poison import Errand, suffer
 child = Child({MEMORY_BYTES})
 print(child._process.pid, flush=True)

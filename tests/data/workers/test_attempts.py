@@ -1,8 +1,8 @@
 import pytest
 from tests.support.poison import Errand
 
-from aurl.data.attempts import MAX_UNEXPLAINED, Attempts
-from aurl.data.worker import LOST, MEMORY_EXIT, NO_FILE, OUT_OF_TIME, Ended, ending_of, read_mark
+from aurl.data.workers.attempts import MAX_UNEXPLAINED, Attempts
+from aurl.data.workers.worker import LOST, MEMORY_EXIT, NO_FILE, OUT_OF_TIME, Ended, ending_of, read_mark
 from aurl.errors import AurlError
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
-from aurl.data.worker import Ended, Fault, fault_of
+from aurl.data.workers.worker import Ended, Fault, fault_of
 from aurl.errors import AurlError
 from aurl.midi.reasons import RejectReason
 

@@ -8,8 +8,9 @@ Results go through the disk, not through the pipe, so that a worker's death can 
 import logging
 import multiprocessing
 import os
+import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import forkserver
 from pathlib import Path
@@ -18,16 +19,18 @@ from typing import Any, Protocol, Self, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
-from aurl.data.attempts import MAX_UNEXPLAINED, Attempts, Job
-from aurl.data.cluster import ClusterEngine
-from aurl.data.limits import limit_memory
-from aurl.data.worker import OUT_OF_TIME, Ended, Work, ending_of, perform, read_mark
+from aurl.data.workers.attempts import MAX_UNEXPLAINED, Attempts, Job
+from aurl.data.workers.cluster import ClusterEngine
+from aurl.data.workers.limits import limit_memory
+from aurl.data.workers.worker import LOST, OUT_OF_TIME, Ended, Work, ending_of, is_at_work, perform, read_mark
 from aurl.errors import AurlError
 from aurl.progress import Interrupts
 
 START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 """Workers must not inherit the memory, threads and locks of a parent that may hold torch."""
 POLL_SECONDS = 0.1
+LOST_SECONDS = 10.0
+"""How long nobody may be at a task that was begun: there is a moment before its mark is made and one after."""
 
 logger = logging.getLogger(__name__)
 R = TypeVar("R")
@@ -100,6 +103,7 @@ class Engine:
             self._context.set_forkserver_preload([preload, "pebble"])
         self._pool: Any = None
         self._futures: dict[Any, Attempts[Any]] = {}
+        self._idle_since: dict[Any, float] = {}
         self._ending: list[Thread] = []
 
     def __enter__(self) -> Self:
@@ -151,11 +155,11 @@ class Engine:
             if interrupts.stop is not None:
                 self._drop_waiting()
             done, _ = wait(self._futures, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
-            for future in done:
+            for future in (*done, *self._lost()):
                 running = self._futures[future]
                 try:
-                    result = future.result()
-                except (ProcessExpired, TimeoutError) as error:
+                    result = future.result(timeout=0)
+                except (ProcessExpired, TimeoutError, CancelledError) as error:
                     if interrupts.stop is None:
                         running.blame(self._ended(running.task, error))
                         self._begin(running, work)
@@ -163,6 +167,20 @@ class Engine:
                 else:
                     del self._futures[future]
                     yield running.task, result
+
+    def _lost(self) -> list[Any]:
+        """Tasks that nobody has been at for a while although they have been begun.
+
+        A worker may be killed after it has taken a task and before pebble has heard so; then pebble never tells.
+        """
+        now = time.monotonic()
+        busy = [future for future in self._futures if future.running()]
+        idle = [future for future in busy if not is_at_work(self._mark_path(self._futures[future].task))]
+        self._idle_since = {future: self._idle_since.get(future, now) for future in idle}
+        lost = [future for future, since in self._idle_since.items() if now - since > LOST_SECONDS]
+        for future in lost:
+            future.cancel()
+        return lost
 
     def _start(self, workers: int) -> None:
         self.end()
@@ -187,9 +205,11 @@ class Engine:
     def _mark_path(self, task: Job) -> Path:
         return self._folder / f".{task.name}.{os.getpid()}.tmp"
 
-    def _ended(self, task: Job, error: ProcessExpired | TimeoutError) -> Ended:
-        ending = OUT_OF_TIME if isinstance(error, TimeoutError) else ending_of(error.exitcode)
-        return Ended(read_mark(self._mark_path(task)), ending)
+    def _ended(self, task: Job, error: ProcessExpired | TimeoutError | CancelledError) -> Ended:
+        index = read_mark(self._mark_path(task))
+        if isinstance(error, CancelledError):
+            return Ended(index, LOST)
+        return Ended(index, OUT_OF_TIME if isinstance(error, TimeoutError) else ending_of(error.exitcode))
 
 
 def _stop(pool: ProcessPool) -> None:

@@ -8,17 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
+import psutil
+
 from aurl.midi.reasons import RejectReason
 
 MEMORY_EXIT = 77
 """Exit code of a worker that ran into its memory limit: it does not go on with what is left of its heap."""
 NO_FILE = -1
+NO_PROCESS = 2**31 - 1
+"""More than any system numbers its processes."""
 OUT_OF_TIME = "SIGALRM"
 """How an item ends its worker that takes too long."""
 LOST = "its machine was lost"
 FROM_OUTSIDE = ("SIGKILL", "SIGTERM", str(int(signal.SIGTERM)), LOST)
 """Ends that no file brings about; pebble's workers turn SIGTERM into an exit code."""
-_MARK = struct.Struct("<q")
+_MARK = struct.Struct("<qq")
+"""Index of the item, and the worker's process."""
 
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
@@ -62,7 +67,7 @@ class Mark:
     """Which item a worker is at, on disk until it has done its task, and its alarm clock.
 
     Args:
-        path: file that holds the index.
+        path: file that holds the index and the worker's process.
         seconds: how long one item may take.
     """
 
@@ -75,7 +80,7 @@ class Mark:
     def __call__(self, index: int) -> None:
         """Say that `index` is begun; `NO_FILE` stops the clock."""
         self._file.seek(0)
-        self._file.write(_MARK.pack(index))
+        self._file.write(_MARK.pack(index, os.getpid()))
         if hasattr(signal, "setitimer"):
             signal.setitimer(signal.ITIMER_REAL, 0 if index == NO_FILE else self._seconds)
 
@@ -90,10 +95,23 @@ class Mark:
 
 def read_mark(path: Path) -> int:
     """The index that a worker left, `NO_FILE` if there is none."""
+    return _read(path)[0]
+
+
+def is_at_work(path: Path) -> bool:
+    """Whether a process of this machine is at the task whose mark is at `path`."""
     try:
-        return int(_MARK.unpack(path.read_bytes())[0])
+        return bool(psutil.Process(_read(path)[1]).status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
+def _read(path: Path) -> tuple[int, int]:
+    try:
+        index, process = _MARK.unpack(path.read_bytes())
     except (OSError, struct.error):
-        return NO_FILE
+        return NO_FILE, NO_PROCESS
+    return index, process
 
 
 def perform(work: Work[R], task: Any, faults: Mapping[int, Fault], path: Path, seconds: float) -> R:

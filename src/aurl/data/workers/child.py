@@ -15,8 +15,8 @@ from queue import Empty, SimpleQueue
 from threading import Thread, Timer
 from typing import IO, Any, BinaryIO, cast
 
-from aurl.data.limits import limit_memory
-from aurl.data.worker import OUT_OF_TIME, ending_of, perform
+from aurl.data.workers.limits import limit_memory
+from aurl.data.workers.worker import OUT_OF_TIME, ending_of, perform
 
 PRELOAD = "aurl.data.encode"
 """What nearly every task needs is no part of a file's memory."""
@@ -88,7 +88,7 @@ class Child:
 
 
 def pack(*call: Any) -> bytes:
-    """The arguments of `aurl.data.worker.perform` as bytes."""
+    """The arguments of `aurl.data.workers.worker.perform` as bytes."""
     return pickle.dumps(call)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from aurl.data.label_patterns import MAX_CHARACTERS, SPLIT, SPLIT_WORDS, cleaned
+from aurl.data.labels.patterns import MAX_CHARACTERS, SPLIT, SPLIT_WORDS, cleaned
 from aurl.errors import NotFoundError, UsageError
 from aurl.midi.reasons import printable
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from aurl.data import limits
+from aurl.data.workers import limits
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts what a process takes")
 MEBIBYTE = 2**20
@@ -13,7 +13,7 @@ MEBIBYTE = 2**20
 
 def run(script):
     """What a new process prints."""
-    lines = ["import resource, sys", "from aurl.data.limits import data_bytes, limit_memory", *script]
+    lines = ["import resource, sys", "from aurl.data.workers.limits import data_bytes, limit_memory", *script]
     done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=True)
     return done.stdout.split()
 

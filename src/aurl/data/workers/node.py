@@ -9,8 +9,8 @@ from platform import python_version_tuple
 from typing import Any
 
 import aurl
-from aurl.data.child import Child
-from aurl.data.worker import NO_FILE, Ended, read_mark
+from aurl.data.workers.child import Child
+from aurl.data.workers.worker import NO_FILE, Ended, read_mark
 from aurl.errors import AurlError
 
 LIBRARIES = ("distributed", "symusic", "music21")
@@ -80,12 +80,12 @@ def do_task(run: Run, message: bytes, mark: str, seconds: float) -> bytes | Ende
 
     Args:
         run: that it belongs to.
-        message: by `aurl.data.child.pack`.
+        message: by `aurl.data.workers.child.pack`.
         mark: file in which the child says at which item it is.
         seconds: for the whole task; the child's own clock watches over each item.
 
     Returns:
-        What is for `aurl.data.child.unpack`, or how the child ended.
+        What is for `aurl.data.workers.child.unpack`, or how the child ended.
     """
     if run.token in _stopped:
         return NOT_BEGUN

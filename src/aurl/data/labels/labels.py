@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from aurl.data.label_index import Row, read_index
-from aurl.data.label_patterns import compiled
+from aurl.data.labels.patterns import compiled
+from aurl.data.labels.table import Row, read_index
 
 _CONTRADICTORY = -1
 """Stands for the place of a row where rows say different things of one path."""

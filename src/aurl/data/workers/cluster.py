@@ -11,11 +11,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from aurl.data.attempts import Attempts, Job
-from aurl.data.child import pack, unpack
-from aurl.data.dask_cluster import LOST_WORKER, DaskCluster
-from aurl.data.node import Run, check, do_task, stop, versions, warm_up
-from aurl.data.worker import LOST, Ended, Work, read_mark
+from aurl.data.workers.attempts import Attempts, Job
+from aurl.data.workers.child import pack, unpack
+from aurl.data.workers.dask_cluster import LOST_WORKER, DaskCluster
+from aurl.data.workers.node import Run, check, do_task, stop, versions, warm_up
+from aurl.data.workers.worker import LOST, Ended, Work, read_mark
 from aurl.errors import AurlError
 from aurl.progress import Interrupts
 from aurl.storage import write_text
@@ -31,7 +31,7 @@ J = TypeVar("J", bound=Job)
 
 
 class ClusterEngine:
-    """Workers of a dask cluster (`aurl.data.engine.Workers`).
+    """Workers of a dask cluster (`aurl.data.workers.engine.Workers`).
 
     Args:
         scheduler: its address, such as `tcp://host:8786`; certificates for `tls://` are those of dask's own settings.
@@ -88,7 +88,7 @@ class ClusterEngine:
         Path(self._run.token_file).unlink(missing_ok=True)
 
     def run(self, tasks: Sequence[J], work: Work[R], interrupts: Interrupts) -> Iterator[tuple[J, R]]:
-        """Do all tasks, as `aurl.data.engine.Workers.run`.
+        """Do all tasks, as `aurl.data.workers.engine.Workers.run`.
 
         Raises:
             AurlError: the cluster is lost, or workers keep dying outside any file.

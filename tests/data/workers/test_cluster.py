@@ -18,13 +18,13 @@ from tests.support.datasets import contents, make_profile
 from tests.support.midi_files import write_tunes
 from tests.support.poison import Errand, die_outside_any_file, full_disk, suffer
 
-from aurl.data import dask_cluster
-from aurl.data.cluster import WINDOW, ClusterEngine
 from aurl.data.encode import Wanted, encode_shard
-from aurl.data.engine import Engine, open_engine
 from aurl.data.plan import cut
 from aurl.data.prepare import prepare, recipe_of
 from aurl.data.shards import Shard
+from aurl.data.workers import dask_cluster
+from aurl.data.workers.cluster import WINDOW, ClusterEngine
+from aurl.data.workers.engine import Engine, open_engine
 from aurl.errors import AurlError, UsageError
 from aurl.progress import Interrupts
 
@@ -67,7 +67,7 @@ def outcomes(engine, tasks):
 def children(pid):
     """Our worker processes below a dask worker or nanny."""
     found = psutil.Process(pid).children(recursive=True)
-    return [process for process in found if "aurl.data.child" in process.cmdline()]
+    return [process for process in found if "aurl.data.workers.child" in process.cmdline()]
 
 
 def wait_until(condition):
@@ -290,12 +290,12 @@ def test_a_worker_without_aurl_is_said(cluster, client, tmp_path):
     def hide():
         import sys
 
-        sys.modules["aurl.data.node"] = None
+        sys.modules["aurl.data.workers.node"] = None
 
     def show():
         import sys
 
-        del sys.modules["aurl.data.node"]
+        del sys.modules["aurl.data.workers.node"]
 
     client.run(hide)
     try:

@@ -6,9 +6,9 @@ import threading
 import time
 
 import pytest
-from tests.support.poison import Errand, die_outside_any_file, full_disk, suffer
+from tests.support.poison import Errand, die_outside_any_file, full_disk, suffer, vanish_once
 
-from aurl.data.engine import Engine
+from aurl.data.workers.engine import Engine
 from aurl.errors import AurlError
 from aurl.progress import Interrupts
 
@@ -63,15 +63,23 @@ def test_workers_killed_while_idle_are_replaced(engine, tmp_path):
     assert done == 30
 
 
+def test_a_task_that_nobody_is_at_is_done_again(engine, tmp_path, monkeypatch):
+    """As after a worker that was killed when it had just taken the task, which pebble may never tell."""
+    monkeypatch.setattr("aurl.data.workers.engine.LOST_SECONDS", 1.0)
+    errands = [Errand(f"errand{number}", ("fine",), str(tmp_path)) for number in range(3)]
+    found = dict(engine.run(errands, vanish_once, Interrupts()))
+    assert list(found.values()) == ["done"] * 3
+
+
 def test_a_script_without_a_main_guard_is_told_so(tmp_path):
     script = tmp_path / "unguarded.py"
     script.write_text(f"""
 import sys; sys.path[:0] = {sys.path!r}
 from pathlib import Path
-from aurl.data.engine import Engine
+from aurl.data.workers.engine import Engine
 from aurl.errors import AurlError
 from aurl.progress import Interrupts
-from tests.support.poison import Errand, suffer
+from tests.support.poison import Errand, suffer, vanish_once
 with Engine(jobs=1, folder=Path({str(tmp_path)!r}), timeout_seconds=1, memory_mb=100) as engine:
     try:
         list(engine.run([Errand("a", ("fine",), "")], suffer, Interrupts()))
@@ -115,9 +123,9 @@ def test_workers_end_when_their_parent_is_killed(tmp_path):
     code = f"""
 import sys; sys.path[:0] = {sys.path!r}
 from pathlib import Path
-from aurl.data.engine import Engine
+from aurl.data.workers.engine import Engine
 from aurl.progress import Interrupts
-from tests.support.poison import Errand, suffer
+from tests.support.poison import Errand, suffer, vanish_once
 if __name__ == "__main__":
     with Engine(jobs=2, folder=Path({str(tmp_path)!r}), timeout_seconds=1, memory_mb=100) as engine:
         run = engine.run([Errand("a", ("fine",), ""), Errand("b", ("hang",), "")], suffer, Interrupts())
