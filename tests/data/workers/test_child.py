@@ -10,7 +10,7 @@ import pytest
 from tests.support.poison import Errand, full_disk, raise_unsendable, sleep_unmarked, suffer
 
 from aurl.data.workers.child import Child, pack, serve, unpack
-from aurl.data.workers.worker import OUT_OF_TIME, fault_of
+from aurl.data.workers.worker import OUT_OF_TIME, fault_of, read_mark
 from aurl.midi.reasons import RejectReason
 
 MEMORY_BYTES = 100 * 2**20
@@ -77,8 +77,10 @@ child.do(pack(suffer, Errand("errand", ("hang",), ""), {{}}, Path({str(tmp_path 
 """
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     child = psutil.Process(int(parent.stdout.readline()))
-    while not (tmp_path / "mark").exists() or (tmp_path / "mark").read_bytes() != bytes(8):
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while read_mark(tmp_path / "mark") != 0 and time.monotonic() < deadline:
         time.sleep(0.02)
+    assert read_mark(tmp_path / "mark") == 0
     parent.kill()
     parent.wait()
     parent.stdout.close()
