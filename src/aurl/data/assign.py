@@ -68,9 +68,7 @@ def assign(
         rules: how.
         before: SHA-256 → what the content was to the data set until now.
     """
-    # What is known comes first, so that a newcomer joins a group and does not lead it.
-    order = sorted(range(len(contents)), key=lambda at: (contents[at].sha256 not in before, contents[at].sha256))
-    leaders = _leaders(order, fingerprints, rules)
+    leaders = _leaders(leading_order(contents, before), fingerprints, rules)
     plain = [_own(content, rules, before) for content in contents]
     members: dict[int, list[int]] = {}
     for at, leader in enumerate(leaders):
@@ -86,11 +84,22 @@ def assign(
     return result
 
 
+def leading_order(contents: Sequence[Content], before: Mapping[str, Assignment]) -> list[int]:
+    """Places of the contents in the order in which they may lead a group.
+
+    What is known comes first, so that a newcomer joins a group and does not lead it.
+    """
+    return sorted(range(len(contents)), key=lambda at: (contents[at].sha256 not in before, contents[at].sha256))
+
+
 def _leaders(order: Sequence[int], fingerprints: NDArray[np.uint32], rules: Rules) -> list[int]:
     """For each content, the place of the one that leads its group."""
     if rules.dedupe == "off":
         return list(range(len(order)))
     places = np.array(order, np.int64)
+    if (places == np.arange(len(places))).all():  # no copy: they may be a good part of the memory
+        in_order: list[int] = group(fingerprints, threshold=rules.similarity).tolist()
+        return in_order
     led = np.empty_like(places)
     led[places] = places[group(fingerprints[places], threshold=rules.similarity)]
     leaders: list[int] = led.tolist()

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import aurl
 from aurl.data import audit
-from aurl.data.assign import Content, Rules, assign
+from aurl.data.assign import Content, Rules, assign, leading_order
 from aurl.data.assignments import Assignment, clear_assignments, write_assignments
 from aurl.data.audit_page import NAME as PAGE_NAME
 from aurl.data.audit_page import audit_page
@@ -96,18 +96,20 @@ class Commit:
         """The assignment of everything that is live."""
         live = index.contents()
         contents = [Content(sha256.hex(), source) for sha256, source, _, _ in live]
-        prints = self._fingerprints(live)
-        # Shards come and go; the order of the file that is written must not depend on them.
-        order = sorted(range(len(contents)), key=contents.__getitem__)
-        return assign([contents[at] for at in order], prints[order], self.rules, self.before)
+        order = leading_order(contents, self.before)
+        found = assign([contents[at] for at in order], self._fingerprints(live, order), self.rules, self.before)
+        # The file that is written must not depend on what was known before.
+        return sorted(found, key=attrgetter("sha256"))
 
-    def _fingerprints(self, live: Sequence[tuple[bytes, str, str, int]]) -> NDArray[np.uint32]:
-        """(contents, FINGERPRINT_SIZE), read shard by shard."""
+    def _fingerprints(self, live: Sequence[tuple[bytes, str, str, int]], order: Sequence[int]) -> NDArray[np.uint32]:
+        """(contents, FINGERPRINT_SIZE) in the given order, read shard by shard."""
         prints = np.empty((len(live), FINGERPRINT_SIZE), np.uint32)
+        rank = np.empty(len(live), np.int64)
+        rank[order] = np.arange(len(live))
         at = 0
         for name, rows in groupby(live, key=itemgetter(2)):
             found = Shard(shard_path(self.folder, name)).fingerprints[[row for *_, row in rows]]
-            prints[at : at + len(found)] = found
+            prints[rank[at : at + len(found)]] = found
             at += len(found)
         return prints
 
