@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from aurl.data.assign import Content, Rules, assign
+from aurl.data import assign as room
+from aurl.data.assign import Content, Rules, leading_order
 from aurl.data.fingerprint import FINGERPRINT_SIZE
 from aurl.data.labels import Labels
 from aurl.data.splits import SPLITS
@@ -18,6 +19,13 @@ def rules(*, by_hand=False, dedupe="group", labels=()):
         dedupe=dedupe,
         similarity=0.5,
     )
+
+
+def assign(contents, fingerprints, rules, before):
+    """In the order of the contents given, whatever the order in which they may lead."""
+    order = leading_order(contents, before)
+    found = room.assign([contents[at] for at in order], fingerprints[order], rules, before)
+    return [found[order.index(at)] for at in range(len(contents))]
 
 
 def content(number, path):

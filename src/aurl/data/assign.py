@@ -63,12 +63,13 @@ def assign(
     """The assignment of every content, in their order.
 
     Args:
-        contents: each once.
+        contents: each once, in the order of `leading_order`.
         fingerprints: (contents, FINGERPRINT_SIZE), in the same order; not looked at with dedupe "off".
         rules: how.
         before: SHA-256 → what the content was to the data set until now.
     """
-    leaders = _leaders(leading_order(contents, before), fingerprints, rules)
+    alone = rules.dedupe == "off"
+    leaders = range(len(contents)) if alone else group(fingerprints, threshold=rules.similarity).tolist()
     plain = [_own(content, rules, before) for content in contents]
     members: dict[int, list[int]] = {}
     for at, leader in enumerate(leaders):
@@ -90,20 +91,6 @@ def leading_order(contents: Sequence[Content], before: Mapping[str, Assignment])
     What is known comes first, so that a newcomer joins a group and does not lead it.
     """
     return sorted(range(len(contents)), key=lambda at: (contents[at].sha256 not in before, contents[at].sha256))
-
-
-def _leaders(order: Sequence[int], fingerprints: NDArray[np.uint32], rules: Rules) -> list[int]:
-    """For each content, the place of the one that leads its group."""
-    if rules.dedupe == "off":
-        return list(range(len(order)))
-    places = np.array(order, np.int64)
-    if (places == np.arange(len(places))).all():  # no copy: they may be a good part of the memory
-        in_order: list[int] = group(fingerprints, threshold=rules.similarity).tolist()
-        return in_order
-    led = np.empty_like(places)
-    led[places] = places[group(fingerprints[places], threshold=rules.similarity)]
-    leaders: list[int] = led.tolist()
-    return leaders
 
 
 def _own(content: Content, rules: Rules, before: Mapping[str, Assignment]) -> Assignment:

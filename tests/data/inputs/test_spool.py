@@ -123,8 +123,11 @@ def test_a_place_where_nothing_can_be_written_is_left_alone(tmp_path, is_file):
     else:
         (folder / ".trimmed").mkdir(parents=True)
         folder.chmod(0o500)
+    before = sorted(tmp_path.rglob("*"))
     Spool(folder).tidy()
     folder.chmod(0o700)
+    assert sorted(tmp_path.rglob("*")) == before
+    assert not is_file or folder.read_text() == "no folder"
 
 
 def test_somebody_looks_after_it_once_a_day(tmp_path):
