@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aurl.cli.options import Overrides, Profiles
-from aurl.cli.output import Output, table
+from aurl.cli.output import Output
+from aurl.cli.prepared import describe, some
 from aurl.cli.signals import exit_code, listening
 from aurl.errors import AurlError, ExitCode, UsageError
-from aurl.midi.reasons import RejectReason, printable
+from aurl.midi.reasons import RejectReason
 
 if TYPE_CHECKING:
     from aurl.data.result import PrepareResult
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 CHECKED = ("preprocess", "split")
 METADATA = "prepare.metadata"
 DEFAULT_NAME = "midi"
-MAX_SHOWN = 3
 FILTERED = RejectReason.FILTERED.value
 SPLIT_LABEL = "{split}"
 """The only label that no audit counts."""
@@ -101,7 +101,7 @@ def prepare(
         )
     if not (dry_run or result.interrupted):
         _settle(home, result, sources)  # first: whoever reads the result may go away in the middle of it
-    output.result("prepare", result, _text(result))
+    output.result("prepare", result, describe(result))
     if result.interrupted:
         output.note("run the same command again to go on")
     elif not dry_run:
@@ -157,7 +157,7 @@ def _check_sources(folder: Path, sources: list[str]) -> None:
     before = read_json(folder / SOURCES_NAME)
     if not set(before) <= set(sources):
         raise UsageError(
-            f"the data set {folder.name} was made from {_some(before)}",
+            f"the data set {folder.name} was made from {some(before)}",
             hint="give this one another --name, or add --force to replace what it holds",
         )
 
@@ -177,7 +177,7 @@ def _tell_more(output: Output, result: "PrepareResult", section: "Prepare") -> N
         raise AurlError("no file could be prepared", hint="the reasons are above; see docs/data.md")
     if unused := result.unused_labels:
         rows, verb = (f"{len(unused):,} rows", "name") if len(unused) > 1 else ("1 row", "names")
-        output.note(f"{rows} of {section.metadata} {verb} no file, or not one alone: {_some(unused)}")
+        output.note(f"{rows} of {section.metadata} {verb} no file, or not one alone: {some(unused)}")
     if section.labels and not result.audit["labels"] and SPLIT_LABEL not in "".join(section.labels):
         output.note("prepare.labels tells nothing of any file; patterns are compared with the ends of paths")
     output.note("next: aurl train")
@@ -191,62 +191,3 @@ def _code(result: "PrepareResult", stop: int | None, *, strict: bool) -> ExitCod
     if result.dry_run or result.rejected == wanted_out:
         return None
     return ExitCode.FAILURE if strict else ExitCode.SOME_REJECTED
-
-
-def _text(result: "PrepareResult") -> str:
-    if result.interrupted:
-        done = f"{result.new:,} files were encoded, which the next run takes over"
-        return f"interrupted: {result.folder.name} is as it was; {done}"
-    if result.dry_run:
-        return f"dry run: {result.folder.name}: {result.files:,} files, {result.new:,} to read, {result.removed:,} gone"
-    tables = (_splits(result), _repairs(result), _rejects(result), _truncation(result))
-    return "\n".join(block for block in (_summary(result), *tables) if block)
-
-
-def _summary(result: "PrepareResult") -> str:
-    unchanged = ", nothing has changed" if result.unchanged else ""
-    left_out = f", {result.left_out:,} near-duplicates left out" if result.left_out else ""
-    counts = f"{result.prepared:,} of {result.files:,} files prepared, {result.rejected:,} rejected"
-    near = result.audit["near_duplicates"]
-    lines = [
-        f"data set {result.folder.name} in {result.folder}",
-        f"{counts}, {result.duplicates:,} duplicates{left_out}, in {result.seconds:.1f} s{unchanged}",
-        f"{near['files']:,} files are near-duplicates, in {near['groups']:,} groups" if near["groups"] else "",
-        f"pictures of what it holds: {result.folder / 'audit.html'}",
-    ]
-    return "\n".join(line for line in lines if line)
-
-
-def _splits(result: "PrepareResult") -> str:
-    rows = [(name, f"{s.pieces:,}", f"{s.notes:,}", f"{s.tokens:,}") for name, s in result.splits.items()]
-    return _table(("split", "pieces", "notes", "tokens"), rows)
-
-
-def _repairs(result: "PrepareResult") -> str:
-    rows = [(name, f"{repair.pieces:,}", f"{repair.count:,}") for name, repair in result.repairs.items()]
-    return _table(("repaired or changed", "pieces", "times"), rows)
-
-
-def _rejects(result: "PrepareResult") -> str:
-    rows = [(reason, f"{reject.files:,}", _some(reject.examples[:2])) for reason, reject in result.rejects.items()]
-    return _table(("rejected", "files", "for example"), rows)
-
-
-def _truncation(result: "PrepareResult") -> str:
-    """What the first window of each piece would leave out, for the lengths where it is neither all nor nothing."""
-    rows = [
-        (seq_len, f"{facts['pieces']:,}", f"{facts['tokens_lost']:.1%}")
-        for seq_len, facts in result.audit["truncation"].items()
-        if facts["pieces"]
-    ]
-    return _table(("seq_len", "longer pieces", "tokens behind the first window"), rows)
-
-
-def _some(paths: Sequence[str]) -> str:
-    """The first few."""
-    left = f" and {len(paths) - MAX_SHOWN:,} more" if len(paths) > MAX_SHOWN else ""
-    return ", ".join(map(printable, paths[:MAX_SHOWN])) + left
-
-
-def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    return table([head, *rows], indent="  ") if rows else ""

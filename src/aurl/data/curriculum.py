@@ -64,13 +64,13 @@ class Curriculum:
         return np.concatenate(taken)
 
 
+Epochs = Annotated[float, Gt(0)]
+Share = Annotated[float, Gt(0), Le(1)]
 CURRICULUM: Registry[Curriculum] = Registry("curriculum")
 
 
 @CURRICULUM.register("length")
-def by_length(
-    pieces: Pieces, *, epochs: Annotated[float, Gt(0)] = 2.0, start: Annotated[float, Gt(0), Le(1)] = 0.1
-) -> Curriculum:
+def by_length(pieces: Pieces, *, epochs: Epochs = 2.0, start: Share = 0.1) -> Curriculum:
     """Short pieces first, by their number of tokens.
 
     Args:
@@ -82,9 +82,7 @@ def by_length(
 
 
 @CURRICULUM.register("complexity")
-def by_complexity(
-    pieces: Pieces, *, epochs: Annotated[float, Gt(0)] = 2.0, start: Annotated[float, Gt(0), Le(1)] = 0.1
-) -> Curriculum:
+def by_complexity(pieces: Pieces, *, epochs: Epochs = 2.0, start: Share = 0.1) -> Curriculum:
     """Simple pieces first, by the complexity score that `prepare` gives each of them.
 
     Args:
