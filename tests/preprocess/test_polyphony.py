@@ -90,6 +90,18 @@ def sounding(tables, tick):
     )
 
 
+def heard(before, after, tick):
+    """Pitches that ask for a voice at `tick`: of notes that begin there, or that were kept so far and go on."""
+    begin = [p for notes in before for p in notes.pitch[notes.onset == tick].tolist()]
+    going_on = set()
+    for original, kept in zip(before, after, strict=True):
+        ended = set(sounding([original], tick - 1)) - set(sounding([original.take(original.onset < tick)], tick))
+        whole = {p for p in sounding([kept], tick - 1) if p not in ended}
+        doubled = {p for p in whole if sounding([original], tick - 1).count(p) > 1}  # which of them was kept?
+        going_on |= whole - doubled
+    return [*begin, *going_on]
+
+
 @given(scores(), st.integers(1, 4))
 @settings(max_examples=60, deadline=None)
 def test_never_more_than_so_many_and_the_top_is_always_heard(piece, voices):
@@ -100,9 +112,9 @@ def test_never_more_than_so_many_and_the_top_is_always_heard(piece, voices):
     assert all(len(sounding(after, tick)) <= voices for tick in ticks)
     if piece.ticks_per_beat < 8:  # there no cut leaves a stub
         for tick in ticks:
-            assert sounding(after, tick)[-1] == sounding(before, tick)[-1]
+            assert sounding(after, tick)[-1] >= max(heard(before, after, tick))
             if voices > 1:
-                assert sounding(after, tick)[0] == sounding(before, tick)[0]
+                assert sounding(after, tick)[0] <= min(heard(before, after, tick))
     gone = piece.note_count - result.score.note_count
     assert gone == result.repairs.get("polyphony_dropped", 0)
     kept = {(t, *row[:1], *row[2:]) for t in range(len(piece.tracks)) for row in rows(result.score, t)}
