@@ -21,6 +21,7 @@ HOMES = {
     "curriculum": ("aurl.data.curriculum", "CURRICULUM"),
     "optimizer": ("aurl.training.optim", "OPTIMIZERS"),
     "preprocess": ("aurl.preprocess", "PREPROCESS"),
+    "prior": ("aurl.model.prior", "PRIORS"),
     "schedule": ("aurl.training.schedules", "SCHEDULES"),
     "split": ("aurl.data.splits", "SPLITS"),
     "truncation": ("aurl.data.truncation", "TRUNCATION"),

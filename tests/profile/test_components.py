@@ -37,6 +37,10 @@ def registries(places, monkeypatch):
     def window(d_model: int, n_heads: int, *, size: Annotated[int, Ge(1)] = 512) -> None:
         """Some positions."""
 
+    @attention.register("sliding_window")  # what the profile's defaults name
+    def sliding_window(d_model: int, n_heads: int, *, window: int = 512) -> None:
+        """Some positions."""
+
     module.split, module.preprocess, module.attention = split, steps, attention
     monkeypatch.setitem(sys.modules, module.__name__, module)
     for name in ("split", "preprocess", "attention"):
@@ -96,7 +100,7 @@ class TestComponents:
         assert "--set prepare.split" in found["prepare.split.kind"]
         assert "did you mean prepare.preprocess.1.strength?" in found["prepare.preprocess.1.strenght"]
         assert "one of grid" in found["prepare.preprocess.2"]
-        assert "known: full, window" in found["model.attention.nothing"]
+        assert "known: full, sliding_window, window" in found["model.attention.nothing"]
         assert "greater than or equal to 1, not 0" in found["model.attention.window.size"]
 
     def test_required_option_is_named(self):

@@ -24,7 +24,7 @@ def test_types_are_told_in_words():
     assert types["training.optimizer"] == "table"
     assert types["training.max_steps"] == 'whole number, ≥ 1 or "none"'
     assert types["tokens.time_base"] == '"beats" | "seconds"'
-    assert types["model.mode"] == '"transformer"'
+    assert types["model.mode"] == '"transformer" | "vae" | "vae_gan"'
 
 
 def test_template_as_it_stands_changes_nothing(places):

@@ -7,7 +7,7 @@ import torch
 from aurl.model.report import ModelReport, report
 from aurl.model.vae_gan import MusicTransformerVAEGAN
 from aurl.profile import Profile
-from aurl.profile.sections import Model
+from aurl.profile.model_sections import Model
 from aurl.tokens.codec import Codec
 
 __all__ = ["ModelReport", "build_model", "describe"]

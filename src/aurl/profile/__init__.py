@@ -2,18 +2,23 @@
 
 from aurl.profile.faults import Fault, ProfileError
 from aurl.profile.load import Profile, known_keys, load_profile, read_resolved
-from aurl.profile.sections import Data, Generation, Model, Prepare, Tokens, Training
+from aurl.profile.model_sections import Discriminator, Latent, Model
+from aurl.profile.sections import Data, Generation, Prepare, Tokens
 from aurl.profile.sources import SIZES, Listed, list_profiles, user_folder
 from aurl.profile.template import KeyDescription, KindDescription, describe_keys, describe_kinds, template
+from aurl.profile.training_sections import Loss, Training
 
 __all__ = [
     "SIZES",
     "Data",
+    "Discriminator",
     "Fault",
     "Generation",
     "KeyDescription",
     "KindDescription",
+    "Latent",
     "Listed",
+    "Loss",
     "Model",
     "Prepare",
     "Profile",

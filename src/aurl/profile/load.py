@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 from aurl.profile.components import Completer
 from aurl.profile.faults import Fault, ProfileError, describe_fault, nearest_key
 from aurl.profile.merge import Layer, Merged, find_origin
-from aurl.profile.sections import Data, Generation, Model, Prepare, Section, Tokens, Training
+from aurl.profile.model_sections import Discriminator, Latent, Model
+from aurl.profile.sections import Data, Generation, Prepare, Section, Tokens
 from aurl.profile.sources import (
     environment_layers,
     file_layers,
@@ -23,6 +24,7 @@ from aurl.profile.sources import (
     standing_layers,
 )
 from aurl.profile.toml import format_key, format_value
+from aurl.profile.training_sections import Loss, Training
 from aurl.registry import HOMES
 
 DEFAULT_ORIGIN = "default"
@@ -39,6 +41,9 @@ class Profile(BaseModel):
     tokens: Tokens = Tokens()
     data: Data = Data()
     model: Model = Model()
+    latent: Latent = Latent()
+    discriminator: Discriminator = Discriminator()
+    loss: Loss = Loss()
     training: Training = Training()
     generation: Generation = Generation()
 

@@ -1,4 +1,4 @@
-"""Every key of a profile: its type, bounds, default and meaning. The documentation's tables come from here."""
+"""The keys of a profile: type, bounds, default and meaning. The documentation's tables come from here."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -126,83 +126,6 @@ class Data(Section):
         if batch_tokens is not None and seq_len is not None and batch_tokens < seq_len:
             raise ValueError(f"a batch should hold a window of {seq_len} tokens (data.seq_len), {batch_tokens} do not")
         return batch_tokens
-
-
-class Model(Section):
-    """What is built."""
-
-    mode: Literal["transformer"] = Field(default="transformer", description="Kind of model: a causal decoder.")
-    d_model: int = Field(default=256, ge=8, description="Width of the residual stream.")
-    n_layers: int = Field(default=6, ge=1, description="Decoder layers, one after another.")
-    n_heads: int = Field(
-        default=4, ge=1, validate_default=True, description="Attention heads; d_model / n_heads must be even."
-    )
-    ff_multiplier: float = Field(default=4.0, gt=0, description="Feed-forward width as a multiple of d_model.")
-    dropout: float = Field(default=0.1, ge=0, lt=1, description="Probability that a unit is dropped while training.")
-    pattern: Annotated[tuple[str, ...], KindsOf("attention")] = Field(
-        default=("full",),
-        min_length=1,
-        description="Attention kinds of the layers, repeated until all layers have one.",
-    )
-    attention: Annotated[dict[str, dict[str, Any]], OptionsOf("attention")] = Field(
-        default={}, description="Options of the attention kinds, a table for each kind."
-    )
-    checkpointing: bool = Field(
-        default=False, description="Recompute activations in the backward pass: a third slower, far less memory."
-    )
-
-    @field_validator("n_heads")
-    @classmethod
-    def _heads_divide_width(cls, n_heads: int, info: ValidationInfo) -> int:
-        d_model = info.data.get("d_model")
-        if d_model is not None and d_model % (2 * n_heads):
-            raise ValueError(f"d_model / n_heads should be an even number, but {d_model} / {n_heads} is not")
-        return n_heads
-
-
-class Training(Section):
-    """How the model is trained."""
-
-    seed: int = Field(default=0, ge=0, lt=2**32, description="Seed of all randomness of the run.")
-    max_steps: Annotated[int | None, Optional] = Field(
-        default=None, ge=1, description="Optimiser steps after which training ends; none: until it stops improving."
-    )
-    max_minutes: Annotated[float | None, Optional] = Field(
-        default=None, gt=0, description="Minutes of training after which it ends; none: until it stops improving."
-    )
-    horizon_steps: int = Field(
-        default=20_000, ge=1, description="Length of the learning-rate schedule where max_steps is none."
-    )
-    lr: float = Field(default=6e-4, gt=0, description="Highest learning rate.")
-    min_lr_ratio: float = Field(default=0.1, ge=0, le=1, description="Lowest learning rate as a share of lr.")
-    warmup_steps: int = Field(default=200, ge=0, description="Steps over which the learning rate rises from 0 to lr.")
-    schedule: Annotated[Component, ComponentOf("schedule")] = Field(
-        default={"kind": "cosine"}, description="How the learning rate falls after the warm-up."
-    )
-    optimizer: Annotated[Component, ComponentOf("optimizer")] = Field(
-        default={"kind": "muon"}, description="How gradients become updates."
-    )
-    weight_decay: float = Field(default=0.1, ge=0, description="Weight decay, on matrices only.")
-    clip_norm: float = Field(default=1.0, ge=0, description="Largest norm of the gradient; 0 does not clip.")
-    accumulation: int = Field(default=1, ge=1, description="Batches whose gradients make one optimiser step.")
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        default="auto", description="Arithmetic of the forward pass; auto takes bf16 where the device is fast at it."
-    )
-    ema_decay: float = Field(
-        default=0.999, ge=0, lt=1, description="Decay of the weight average that is evaluated and kept; 0: none."
-    )
-    eval_every: int = Field(default=200, ge=1, description="Steps between two evaluations on the valid split.")
-    log_every: int = Field(default=10, ge=1, description="Steps between two lines of metrics.jsonl.")
-    checkpoint_every: int = Field(default=200, ge=1, description="Steps between two checkpoints.")
-    sample_every: int = Field(default=1000, ge=0, description="Steps between two sample pieces; 0: none.")
-    sample_seconds: float = Field(default=20.0, gt=0, description="Length of a sample piece in seconds.")
-    keep_last: int = Field(default=3, ge=1, description="Newest checkpoints that are kept beside the best one.")
-    patience: int = Field(
-        default=10, ge=1, description="Evaluations without a better validation loss after which training ends."
-    )
-    label_smoothing: float = Field(
-        default=0.0, ge=0, lt=1, description="Share of each target's probability that is spread over all ids."
-    )
 
 
 class Generation(Section):

@@ -1,0 +1,55 @@
+"""A normal distribution; the standard one where nothing is known."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from aurl.model.latents.posterior import Posterior
+from aurl.model.prior.kinds import PRIORS, Prior
+
+
+class Gaussian(Prior):
+    """Diagonal normal, whose means and variances are linear in the context; without one N(0, 1).
+
+    Args:
+        size: dimensions of a latent.
+        context_size: dimensions of the context, 0 for none.
+    """
+
+    def __init__(self, size: int, context_size: int) -> None:
+        super().__init__(size, context_size)
+        self.parameters_of = nn.Linear(context_size, 2 * size) if context_size else None
+        if self.parameters_of is not None:  # begins as N(0, 1)
+            nn.init.zeros_(self.parameters_of.weight)
+            nn.init.zeros_(self.parameters_of.bias)
+
+    def _parameters(self, like: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        if self.parameters_of is None or context is None:
+            return torch.zeros_like(like), torch.zeros_like(like)
+        mean, log_variance = self.parameters_of(context).float().chunk(2, -1)
+        return mean, log_variance
+
+    def log_prob(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        """Log density."""
+        mean, log_variance = self._parameters(z, context)
+        squares = (z - mean).square() * torch.exp(-log_variance)
+        return -0.5 * (squares + log_variance + math.log(2 * math.pi)).sum(-1)
+
+    def sample(self, noise: Tensor, choice: Tensor, context: Tensor | None = None) -> Tensor:
+        """Mean and deviation applied to the noise."""
+        mean, log_variance = self._parameters(noise, context)
+        return mean + torch.exp(0.5 * log_variance) * noise
+
+    def kl(self, posterior: Posterior, context: Tensor | None = None) -> Tensor:
+        """Exact (Kingma & Welling, 2014, appendix B)."""
+        mean, log_variance = self._parameters(posterior.mean, context)
+        ratio = posterior.log_variance - log_variance
+        distance = (posterior.mean - mean).square() * torch.exp(-log_variance)
+        return 0.5 * (torch.exp(ratio) + distance - 1 - ratio).sum(-1)
+
+
+@PRIORS.register("gaussian")
+def gaussian(size: int, context_size: int) -> Gaussian:
+    """A normal distribution."""
+    return Gaussian(size, context_size)

@@ -1,0 +1,132 @@
+"""The keys of a profile that say what is built."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from aurl.profile.sections import Component, ComponentOf, KindsOf, OptionsOf, Section
+
+SMALLEST_LATENT = 16
+
+
+class Model(Section):
+    """What is built."""
+
+    mode: Literal["transformer", "vae", "vae_gan"] = Field(
+        default="transformer",
+        description="A causal decoder; one that latents steer, with their encoder; or that and a discriminator.",
+    )
+    d_model: int = Field(default=256, ge=8, description="Width of the residual stream.")
+    n_layers: int = Field(default=6, ge=1, description="Decoder layers, one after another.")
+    n_heads: int = Field(
+        default=4, ge=1, validate_default=True, description="Attention heads; d_model / n_heads must be even."
+    )
+    ff_multiplier: float = Field(default=4.0, gt=0, description="Feed-forward width as a multiple of d_model.")
+    dropout: float = Field(default=0.1, ge=0, lt=1, description="Probability that a unit is dropped while training.")
+    pattern: Annotated[tuple[str, ...], KindsOf("attention")] = Field(
+        default=("full",),
+        min_length=1,
+        description="Attention kinds of the layers, repeated until all layers have one.",
+    )
+    attention: Annotated[dict[str, dict[str, Any]], OptionsOf("attention")] = Field(
+        default={}, description="Options of the attention kinds, a table for each kind."
+    )
+    checkpointing: bool = Field(
+        default=False, description="Recompute activations in the backward pass: a third slower, far less memory."
+    )
+
+    @field_validator("n_heads")
+    @classmethod
+    def _heads_divide_width(cls, n_heads: int, info: ValidationInfo) -> int:
+        d_model = info.data.get("d_model")
+        if d_model is not None and d_model % (2 * n_heads):
+            raise ValueError(f"d_model / n_heads should be an even number, but {d_model} / {n_heads} is not")
+        return n_heads
+
+
+class Latent(Section):
+    """The latents of modes `vae` and `vae_gan`: how long, how many, how made, how used."""
+
+    global_size: int = Field(default=128, ge=SMALLEST_LATENT, description="Dimensions of the latent of a whole window.")
+    local_size: int = Field(
+        default=48, ge=0, description="Dimensions of the latent of each local_tokens tokens; 0: no such level."
+    )
+    fine_size: int = Field(
+        default=16, ge=0, description="Dimensions of the latent of each fine_tokens tokens; 0: no such level."
+    )
+    fine_tokens: int = Field(default=32, ge=1, description="Tokens that share a fine latent.")
+    local_tokens: int = Field(
+        default=128,
+        ge=1,
+        validate_default=True,
+        description="Tokens that share a local latent, a multiple of fine_tokens.",
+    )
+    encoder_pattern: Annotated[tuple[str, ...], KindsOf("attention")] = Field(
+        default=("sliding_window",), min_length=1, description="Attention kind of each encoder layer over tokens."
+    )
+    encoder_attention: Annotated[dict[str, dict[str, Any]], OptionsOf("attention")] = Field(
+        default={"sliding_window": {"window": 64}}, description="Options of the encoder's attention kinds."
+    )
+    segment_layers: int = Field(default=2, ge=0, description="Encoder layers over the segments of each level.")
+    batch_norm: bool = Field(
+        default=False, description="Normalise posterior means over the batch, which keeps them from collapsing."
+    )
+    initial_log_variance: float = Field(
+        default=-4.0, le=0, description="Log-variance of posteriors at the start; narrow ones are learned from sooner."
+    )
+    stream_size: int = Field(
+        default=128, ge=8, description="Width of the stream in which all levels reach every decoder layer."
+    )
+    prior: Annotated[Component, ComponentOf("prior")] = Field(
+        default={"kind": "gaussian"}, description="Distribution of global latents of music."
+    )
+    lower_prior: Annotated[Component, ComponentOf("prior")] = Field(
+        default={"kind": "gaussian"},
+        description="Distribution of lower latents, given those above and before.",
+    )
+    conditions: tuple[Literal["key", "tempo", "time_signature"], ...] = Field(
+        default=(), description="Facts of the header that the prior of global latents is told."
+    )
+    word_dropout: float = Field(
+        default=0.3, ge=0, le=1, description="Share of the decoder's inputs that are hidden from it at first."
+    )
+    word_dropout_end: float = Field(default=0.0, ge=0, le=1, description="That share at the end of beta's rise.")
+    level_dropout: float = Field(
+        default=0.1, ge=0, lt=1, description="Share of windows that see only the levels above one that is drawn."
+    )
+
+    @field_validator("local_size", "fine_size")
+    @classmethod
+    def _large_or_none(cls, size: int) -> int:
+        if 0 < size < SMALLEST_LATENT:
+            raise ValueError(f"should be 0 or at least {SMALLEST_LATENT}")
+        return size
+
+    @field_validator("local_tokens")
+    @classmethod
+    def _segments_nest(cls, tokens: int, info: ValidationInfo) -> int:
+        fine = info.data.get("fine_tokens")
+        if fine is not None and tokens % fine:
+            raise ValueError(f"should be a multiple of fine_tokens, but {tokens} is none of {fine}")
+        return tokens
+
+
+class Discriminator(Section):
+    """The discriminator of mode `vae_gan`."""
+
+    scales: tuple[int, ...] = Field(
+        default=(32, 128, 256), min_length=1, description="Tokens in the windows that it hears; one part for each."
+    )
+    width: int = Field(default=64, ge=8, description="Width of the layers of each part.")
+    depth: int = Field(default=3, ge=1, description="Hidden layers of each part.")
+    musical_features: bool = Field(
+        default=True, description="A part that hears rhythm, harmony, melody and dynamics computed from the ids."
+    )
+    latent_view: bool = Field(default=True, description="A part that hears the local latents of the whole window.")
+    lr: float = Field(default=2e-4, gt=0, description="Its highest learning rate.")
+    stages: tuple[float, ...] = Field(
+        default=(0.0, 0.33, 0.67),
+        min_length=1,
+        description="Shares of the training after start from which the first, second and further scales are heard.",
+    )
+    start: float = Field(default=0.3, ge=0, lt=1, description="Share of the training after which it takes part.")

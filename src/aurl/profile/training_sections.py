@@ -1,0 +1,83 @@
+"""The keys of a profile that say what is minimised, and how."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from aurl.profile.sections import Component, ComponentOf, Optional, Section
+
+
+class Loss(Section):
+    """What is minimised beside the likelihood; in mode `transformer` nothing is."""
+
+    beta: float = Field(
+        default=1.0,
+        ge=0,
+        description="Weight of the KL divergence at the end; 1: the ELBO.",
+    )
+    beta_start: float = Field(
+        default=0.01, ge=0, description="Its weight at first, when the model is nearly an autoencoder."
+    )
+    beta_hold: float = Field(default=0.3, ge=0, le=1, description="Share of the training before beta rises.")
+    beta_full: float = Field(default=0.8, gt=0, le=1, description="Share of the training after which it has risen.")
+    free_bits_global: float = Field(
+        default=8.0,
+        ge=0,
+        description="Nats that a global latent may cost, in the mean of a batch, before its KL counts.",
+    )
+    free_bits_local: float = Field(default=4.0, ge=0, description="The same for a local latent.")
+    free_bits_fine: float = Field(default=2.0, ge=0, description="The same for a fine latent.")
+    bag: float = Field(
+        default=0.1,
+        ge=0,
+        description="Weight of telling from each latent alone which ids its tokens are, in any order.",
+    )
+    adversarial: float = Field(default=0.1, ge=0, description="Weight of deceiving the discriminator.")
+    feature_matching: float = Field(
+        default=0.1, ge=0, description="Weight of looking to the discriminator's layers as real music does."
+    )
+
+
+class Training(Section):
+    """How the model is trained."""
+
+    seed: int = Field(default=0, ge=0, lt=2**32, description="Seed of all randomness of the run.")
+    max_steps: Annotated[int | None, Optional] = Field(
+        default=None, ge=1, description="Optimiser steps after which training ends; none: until it stops improving."
+    )
+    max_minutes: Annotated[float | None, Optional] = Field(
+        default=None, gt=0, description="Minutes of training after which it ends; none: until it stops improving."
+    )
+    horizon_steps: int = Field(
+        default=20_000, ge=1, description="Length of the learning-rate schedule where max_steps is none."
+    )
+    lr: float = Field(default=6e-4, gt=0, description="Highest learning rate.")
+    min_lr_ratio: float = Field(default=0.1, ge=0, le=1, description="Lowest learning rate as a share of lr.")
+    warmup_steps: int = Field(default=200, ge=0, description="Steps over which the learning rate rises from 0 to lr.")
+    schedule: Annotated[Component, ComponentOf("schedule")] = Field(
+        default={"kind": "cosine"}, description="How the learning rate falls after the warm-up."
+    )
+    optimizer: Annotated[Component, ComponentOf("optimizer")] = Field(
+        default={"kind": "muon"}, description="How gradients become updates."
+    )
+    weight_decay: float = Field(default=0.1, ge=0, description="Weight decay, on matrices only.")
+    clip_norm: float = Field(default=1.0, ge=0, description="Largest norm of the gradient; 0 does not clip.")
+    accumulation: int = Field(default=1, ge=1, description="Batches whose gradients make one optimiser step.")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        default="auto", description="Arithmetic of the forward pass; auto takes bf16 where the device is fast at it."
+    )
+    ema_decay: float = Field(
+        default=0.999, ge=0, lt=1, description="Decay of the weight average that is evaluated and kept; 0: none."
+    )
+    eval_every: int = Field(default=200, ge=1, description="Steps between two evaluations on the valid split.")
+    log_every: int = Field(default=10, ge=1, description="Steps between two lines of metrics.jsonl.")
+    checkpoint_every: int = Field(default=200, ge=1, description="Steps between two checkpoints.")
+    sample_every: int = Field(default=1000, ge=0, description="Steps between two sample pieces; 0: none.")
+    sample_seconds: float = Field(default=20.0, gt=0, description="Length of a sample piece in seconds.")
+    keep_last: int = Field(default=3, ge=1, description="Newest checkpoints that are kept beside the best one.")
+    patience: int = Field(
+        default=10, ge=1, description="Evaluations without a better validation loss after which training ends."
+    )
+    label_smoothing: float = Field(
+        default=0.0, ge=0, lt=1, description="Share of each target's probability that is spread over all ids."
+    )
