@@ -24,7 +24,7 @@ class Gaussian(Prior):
             nn.init.zeros_(self.parameters_of.weight)
             nn.init.zeros_(self.parameters_of.bias)
 
-    def _parameters(self, like: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _moments(self, like: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         if self.parameters_of is None or context is None:
             return torch.zeros_like(like), torch.zeros_like(like)
         mean, log_variance = self.parameters_of(context).float().chunk(2, -1)
@@ -32,18 +32,18 @@ class Gaussian(Prior):
 
     def log_prob(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         """Log density."""
-        mean, log_variance = self._parameters(z, context)
+        mean, log_variance = self._moments(z, context)
         squares = (z - mean).square() * torch.exp(-log_variance)
         return -0.5 * (squares + log_variance + math.log(2 * math.pi)).sum(-1)
 
     def sample(self, noise: Tensor, choice: Tensor, context: Tensor | None = None) -> Tensor:
         """Mean and deviation applied to the noise."""
-        mean, log_variance = self._parameters(noise, context)
+        mean, log_variance = self._moments(noise, context)
         return mean + torch.exp(0.5 * log_variance) * noise
 
     def kl(self, posterior: Posterior, context: Tensor | None = None) -> Tensor:
         """Exact (Kingma & Welling, 2014, appendix B)."""
-        mean, log_variance = self._parameters(posterior.mean, context)
+        mean, log_variance = self._moments(posterior.mean, context)
         ratio = posterior.log_variance - log_variance
         distance = (posterior.mean - mean).square() * torch.exp(-log_variance)
         return 0.5 * (torch.exp(ratio) + distance - 1 - ratio).sum(-1)
