@@ -43,7 +43,7 @@ class Decoder(nn.Module):
         blocks = []
         for layer in range(n_layers):
             name = pattern[layer % len(pattern)]
-            kind = ATTENTION.build(name, d_model, n_heads, **(attention or {}).get(name, {}))
+            kind = ATTENTION.build(name, d_model, n_heads, True, **(attention or {}).get(name, {}))
             mixing = SelfAttention(d_model, n_heads, kind)
             blocks.append(Block(mixing, FeedForward(d_model, d_hidden), dropout=dropout))
         initialise(blocks)

@@ -62,11 +62,11 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(d_model, 3 * d_model, bias=False)
         self.out = nn.Linear(d_model, d_model, bias=False)
 
-    def forward(self, x: Tensor, turns: Tensor, cache: LayerCache | None = None) -> Tensor:
-        """`(B, T, d_model)` → the same, mixed over time."""
+    def forward(self, x: Tensor, turns: Tensor, cache: LayerCache | None = None, real: Tensor | None = None) -> Tensor:
+        """`(B, T, d_model)` → the same, mixed over time; `real` `(B, T)` says what is no padding."""
         qkv = self.qkv(x).unflatten(-1, (3, self.n_heads, -1)).permute(2, 0, 3, 1, 4)  # (3, B, H, T, D)
         q, k = rotate(qkv[:2], turns)
-        mixed = self.kind(q, k, qkv[2]) if cache is None else cache.attend(q, k, qkv[2])
+        mixed = self.kind(q, k, qkv[2], real) if cache is None else cache.attend(q, k, qkv[2])
         out: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
         return out
 
@@ -110,9 +110,9 @@ class Block(nn.Module):
         self.feed_forward = feed_forward
         self.dropout = dropout
 
-    def forward(self, x: Tensor, turns: Tensor, cache: LayerCache | None = None) -> Tensor:
-        """`(B, T, d_model)` → the same."""
-        x = x + dropout(self.attention(normalised(x), turns, cache), self.dropout, self.training)
+    def forward(self, x: Tensor, turns: Tensor, cache: LayerCache | None = None, real: Tensor | None = None) -> Tensor:
+        """`(B, T, d_model)` → the same; `real` `(B, T)` says what is no padding."""
+        x = x + dropout(self.attention(normalised(x), turns, cache, real), self.dropout, self.training)
         return x + dropout(self.feed_forward(normalised(x)), self.dropout, self.training)
 
 

@@ -1,4 +1,4 @@
-"""The registry of causal attention kinds; importing it registers them all."""
+"""The registry of attention kinds; importing it registers them all."""
 
 from aurl.model.attention import full, sliding_window
 from aurl.model.attention.kinds import ATTENTION, AttentionKind, LayerCache

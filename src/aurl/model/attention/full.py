@@ -1,10 +1,10 @@
-"""Every position looks at itself and all positions before it."""
+"""Every position looks at itself and all positions before it, or at all there are."""
 
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from aurl.model.attention.blocks import block_attention
+from aurl.model.attention.blocks import Reach, block_attention
 from aurl.model.attention.kinds import ATTENTION
 from aurl.model.attention.slots import Slots
 
@@ -28,7 +28,7 @@ class FullCache:
         self.length += n_new
         self._slots.write(slice(start, self.length), k, v)
         if start == 0:
-            return attend_all(q, k, v)
+            return attend_all(q, k, v, causal=True)
         seen = torch.ones(n_new, self.length, dtype=torch.bool, device=q.device).tril(start)
         keys, values = self._slots.keys[..., : self.length].mT, self._slots.values[:, :, : self.length]
         return scaled_dot_product_attention(q, keys, values, attn_mask=seen)
@@ -44,23 +44,32 @@ class FullCache:
         self._slots.select(rows)
 
 
-def attend_all(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Causal attention over everything, by what is fastest on the device."""
+def attend_all(q: Tensor, k: Tensor, v: Tensor, *, causal: bool, real: Tensor | None = None) -> Tensor:
+    """Attention over everything, by what is fastest on the device."""
     if q.device.type == "cpu":
-        return block_attention(q, k, v)
-    return scaled_dot_product_attention(q, k, v, is_causal=True)
+        return block_attention(q, k, v, Reach(q.shape[2], 0 if causal else q.shape[2]), None if causal else real)
+    if causal or real is None:
+        return scaled_dot_product_attention(q, k, v, is_causal=causal)
+    return scaled_dot_product_attention(q, k, v, attn_mask=real[:, None, None])
 
 
 class Full:
-    """Causal attention over the whole past; memory is linear in the length, time quadratic."""
+    """Attention over the whole past, or everything; memory is linear in the length, time quadratic.
 
-    def __call__(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Attend over all earlier positions."""
-        return attend_all(q, k, v)
+    Args:
+        causal: later positions are not seen.
+    """
+
+    def __init__(self, causal: bool) -> None:
+        self._causal = causal
+
+    def __call__(self, q: Tensor, k: Tensor, v: Tensor, real: Tensor | None = None) -> Tensor:
+        """Attend over all earlier positions, or all."""
+        return attend_all(q, k, v, causal=self._causal, real=real)
 
     def mean_keys(self, length: int) -> float:
-        """From 1 to `length`."""
-        return (length + 1) / 2
+        """From 1 to `length`, or always `length`."""
+        return (length + 1) / 2 if self._causal else length
 
     def new_cache(self, like: Tensor, shape: tuple[int, int, int], capacity: int) -> FullCache:
         """Room for `capacity` tokens."""
@@ -68,6 +77,6 @@ class Full:
 
 
 @ATTENTION.register("full")
-def full(d_model: int, n_heads: int) -> Full:
-    """All earlier positions; time grows with the square of the length."""
-    return Full()
+def full(d_model: int, n_heads: int, causal: bool) -> Full:
+    """All earlier positions, or all; time grows with the square of the length."""
+    return Full(causal)

@@ -1,4 +1,4 @@
-"""What an attention kind is: causal mixing of queries, keys and values, whole, in parts, or one token at a time."""
+"""What an attention kind is: how queries mix values, all at once; if causal in parts and one token at a time."""
 
 from typing import Protocol
 
@@ -24,10 +24,14 @@ class LayerCache(Protocol):
 
 
 class AttentionKind(Protocol):
-    """Causal attention over `(B, H, T, D)`, equal with and without its cache."""
+    """Attention over `(B, H, T, D)`: causal, and then equal with and without its cache, or to both sides."""
 
-    def __call__(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Every query looks at its own and earlier positions."""
+    def __call__(self, q: Tensor, k: Tensor, v: Tensor, real: Tensor | None = None) -> Tensor:
+        """Every query looks at its own and earlier positions, at later ones too if not causal.
+
+        `real` `(B, T)` says which positions are no padding. Nobody sees padding, and what it gets itself is finite and
+        without meaning. A causal kind needs it not, for padding stands at the end.
+        """
         ...
 
     def mean_keys(self, length: int) -> float:
@@ -35,9 +39,9 @@ class AttentionKind(Protocol):
         ...
 
     def new_cache(self, like: Tensor, shape: tuple[int, int, int], capacity: int) -> LayerCache:
-        """Room for `capacity` tokens of `shape` = (B, H, D), of the type and device of `like`."""
+        """Room for `capacity` tokens of `shape` = (B, H, D), of the type and device of `like`; causal kinds only."""
         ...
 
 
 ATTENTION: Registry[AttentionKind] = Registry("attention")
-"""Factories are called with (d_model, n_heads) and the options of the profile."""
+"""Factories are called with (d_model, n_heads, causal) and the options of the profile."""

@@ -1,4 +1,4 @@
-"""Every position looks at itself and the `window - 1` positions before it; memory and time are linear in the length."""
+"""Every position looks at itself and those near it, before it or to both sides; memory and time are linear."""
 
 from typing import Annotated
 
@@ -7,7 +7,7 @@ from annotated_types import Ge
 from torch import Tensor
 from torch.nn.functional import pad, scaled_dot_product_attention
 
-from aurl.model.attention.blocks import block_attention
+from aurl.model.attention.blocks import Reach, block_attention
 from aurl.model.attention.kinds import ATTENTION
 from aurl.model.attention.slots import Slots
 
@@ -95,31 +95,39 @@ def banded(q: Tensor, k: Tensor, v: Tensor, *, window: int) -> Tensor:
 
 
 class SlidingWindow:
-    """Causal attention over the last `window` positions.
+    """Attention over the last `window` positions, or over so many to each side.
 
     Args:
-        window: how many positions a query sees, itself included.
+        window: how many positions a query sees, itself included; if not causal, how many before it and after it.
+        causal: later positions are not seen.
     """
 
-    def __init__(self, window: int) -> None:
+    def __init__(self, window: int, causal: bool) -> None:
         self.window = window
+        self.reach = Reach(window - 1, 0) if causal else Reach(window, window)
 
-    def __call__(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Attend over the last positions, by what is fastest on the device."""
-        attention = block_attention if q.device.type == "cpu" else banded
-        return attention(q, k, v, window=self.window)
+    def __call__(self, q: Tensor, k: Tensor, v: Tensor, real: Tensor | None = None) -> Tensor:
+        """Attend over near positions, by what is fastest on the device."""
+        if self.reach.ahead or q.device.type == "cpu":
+            return block_attention(q, k, v, self.reach, real if self.reach.ahead else None)
+        return banded(q, k, v, window=self.window)
 
     def mean_keys(self, length: int) -> float:
-        """From 1 to `window`, then no more."""
-        rising = min(length, self.window)
-        return (rising * (rising + 1) / 2 + (length - rising) * self.window) / length
+        """What lies in reach and in the sequence."""
+        return 1 + sum(_mean_reached(length, reach) for reach in self.reach)
 
     def new_cache(self, like: Tensor, shape: tuple[int, int, int], capacity: int) -> RingCache:
         """A ring of `window` slots, or fewer where so many will never be filled."""
         return RingCache(like, shape, capacity, self.window)
 
 
+def _mean_reached(length: int, reach: int) -> float:
+    """Positions on one side that a query sees: 0, 1, 2, … from the end of the sequence on, up to `reach`."""
+    rising = min(length, reach)
+    return (rising * (rising - 1) / 2 + (length - rising) * reach) / length
+
+
 @ATTENTION.register("sliding_window")
-def sliding_window(d_model: int, n_heads: int, *, window: Annotated[int, Ge(1)] = 512) -> SlidingWindow:
-    """The last `window` positions; time and memory grow linearly with the length."""
-    return SlidingWindow(window)
+def sliding_window(d_model: int, n_heads: int, causal: bool, *, window: Annotated[int, Ge(1)] = 512) -> SlidingWindow:
+    """The last `window` positions, or so many to each side; time and memory grow linearly with the length."""
+    return SlidingWindow(window, causal)
