@@ -82,7 +82,7 @@ def autocast(precision: str) -> AbstractContextManager[Any]:
 def our_step(profile: Profile, ids: Tensor) -> tuple[Step, nn.Module]:
     accelerator, processes = start_accelerator(profile, device="cpu")
     training = profile.training
-    plain = build_model(profile.model, Codec())
+    plain = build_model(profile, Codec())
     optimizer = OPTIMIZERS.from_component(training.optimizer, plain, training.lr, training.weight_decay)
     average = average_weights(plain, training.ema_decay)
     model, prepared = accelerator.prepare(plain, optimizer)
@@ -99,7 +99,7 @@ def our_step(profile: Profile, ids: Tensor) -> tuple[Step, nn.Module]:
 
 
 def bare_step(profile: Profile, ids: Tensor) -> Step:
-    model = build_model(profile.model, Codec()).train()
+    model = build_model(profile, Codec()).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=profile.training.lr, fused=True)
 
     def step() -> None:

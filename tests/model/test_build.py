@@ -34,7 +34,7 @@ def test_sizes_are_ordered():
 def test_description_counts_what_is_built():
     profile = load_profile(["tiny"])
     codec = Codec(time_base=profile.tokens.time_base, parts=profile.tokens.parts, header=profile.tokens.header)
-    model = build_model(profile.model, codec)
+    model = build_model(profile, codec)
     assert describe(profile).total_parameters == sum(p.numel() for p in model.parameters())
     assert model(torch.tensor([[codec.vocabulary_size - 1]])).shape == (1, 1, codec.vocabulary_size)
 

@@ -21,8 +21,8 @@ def write_run(folder: Path, codec: Codec, *, overrides=(), steps=(100,), best=0,
     checkpoints = Checkpoints(run.checkpoints, keep_last=10)
     for step in steps:
         torch.manual_seed(step)
-        groups = {MODEL: build_model(profile.model, codec).state_dict(), OPTIMIZER: NOTHING, RANDOM: NOTHING}
+        groups = {MODEL: build_model(profile, codec).state_dict(), OPTIMIZER: NOTHING, RANDOM: NOTHING}
         if ema:
-            groups[EMA] = build_model(profile.model, codec).state_dict()
+            groups[EMA] = build_model(profile, codec).state_dict()
         checkpoints.save(step, groups, {}, best_step=best)
     return run.folder

@@ -4,10 +4,16 @@ from typing import Protocol
 
 import torch
 
+from aurl.model.latents.bags import BagsOfIds
+from aurl.model.latents.encoder import Encoder
+from aurl.model.latents.levels import FINE, GLOBAL, LOCAL, Level
+from aurl.model.latents.parts import LatentParts
+from aurl.model.latents.stream import LatentStream
+from aurl.model.prior.hierarchy import LatentPrior
 from aurl.model.report import ModelReport, report
 from aurl.model.vae_gan import MusicTransformerVAEGAN
 from aurl.profile import Profile
-from aurl.profile.model_sections import Model
+from aurl.profile.model_sections import Latent, Model
 from aurl.tokens.codec import Codec
 
 __all__ = ["ModelReport", "build_model", "describe"]
@@ -22,8 +28,9 @@ class HasVocabulary(Protocol):
         ...
 
 
-def build_model(section: Model, codec: HasVocabulary) -> MusicTransformerVAEGAN:
-    """The model that a profile's `model` section describes, for the ids of `codec`; weights random."""
+def build_model(profile: Profile, codec: HasVocabulary) -> MusicTransformerVAEGAN:
+    """The model that a profile describes, for the ids of `codec`; weights random."""
+    section = profile.model
     return MusicTransformerVAEGAN(
         codec.vocabulary_size,
         section.d_model,
@@ -34,14 +41,46 @@ def build_model(section: Model, codec: HasVocabulary) -> MusicTransformerVAEGAN:
         pattern=section.pattern,
         attention=section.attention,
         checkpointing=section.checkpointing,
+        latents=None if section.mode == "transformer" else _build_latents(section, profile.latent, codec),
     )
+
+
+def levels_of(section: Latent) -> tuple[Level, ...]:
+    """The levels that a profile's `latent` section describes, coarse to fine; a size of 0 leaves one out."""
+    levels = (
+        Level(GLOBAL, section.global_size),
+        Level(LOCAL, section.local_size, section.local_tokens),
+        Level(FINE, section.fine_size, section.fine_tokens),
+    )
+    return tuple(level for level in levels if level.size)
+
+
+def _build_latents(section: Model, latent: Latent, codec: HasVocabulary) -> LatentParts:
+    levels, d_model = levels_of(latent), section.d_model
+    encoder = Encoder(
+        d_model,
+        levels,
+        n_heads=section.n_heads,
+        d_hidden=max(1, round(d_model * section.ff_multiplier)),
+        pattern=latent.encoder_pattern,
+        attention=latent.encoder_attention,
+        segment_layers=latent.segment_layers,
+        dropout=section.dropout,
+        batch_norm=latent.batch_norm,
+        initial_log_variance=latent.initial_log_variance,
+    )
+    prior = LatentPrior(
+        levels, kind=latent.prior, lower_kind=latent.lower_prior, d_hidden=d_model, conditions=latent.conditions
+    )
+    bags = BagsOfIds(levels, codec.vocabulary_size)
+    return LatentParts(encoder, LatentStream(levels, latent.stream_size), prior, bags, latent.conditions)
 
 
 def describe(profile: Profile) -> ModelReport:
     """What the model of `profile` and a training step with it cost; no memory is taken for weights."""
     codec = Codec(time_base=profile.tokens.time_base, parts=profile.tokens.parts, header=profile.tokens.header)
     with torch.device("meta"):
-        model = build_model(profile.model, codec)
+        model = build_model(profile, codec)
     return report(
         model,
         seq_len=profile.data.seq_len,

@@ -23,6 +23,7 @@ class Decoder(nn.Module):
         pattern: attention kinds, cycled over the layers.
         attention: kind → its options.
         checkpointing: recompute each block's inside in the backward pass instead of keeping it.
+        stream_size: width of what latents say at each position; 0: there are none.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Decoder(nn.Module):
         pattern: Sequence[str] = ("full",),
         attention: Mapping[str, Mapping[str, Any]] | None = None,
         checkpointing: bool = False,
+        stream_size: int = 0,
     ) -> None:
         super().__init__()
         self.checkpointing = checkpointing
@@ -48,6 +50,7 @@ class Decoder(nn.Module):
             blocks.append(Block(mixing, FeedForward(d_model, d_hidden), dropout=dropout))
         initialise(blocks)
         self.blocks = nn.ModuleList(blocks)
+        self.hearing = _hearing(stream_size, d_model, n_layers + 1 if stream_size else 0)
 
     def new_caches(self, batch: int, capacity: int) -> list[LayerCache]:
         """One empty cache per layer, for `batch` rows of at most `capacity` tokens."""
@@ -58,13 +61,32 @@ class Decoder(nn.Module):
         return cast("list[Block]", list(self.blocks))
 
     def forward(
-        self, x: Tensor, index: Tensor, elapsed_steps: Tensor, caches: Sequence[LayerCache] | None = None
+        self,
+        x: Tensor,
+        index: Tensor,
+        elapsed_steps: Tensor,
+        caches: Sequence[LayerCache] | None = None,
+        stream: Tensor | None = None,
     ) -> Tensor:
-        """`(B, T, d_model)` at token indices `(T,)` and times `(B, T)` → normalised features of the same shape."""
+        """`(B, T, d_model)` at token indices `(T,)` and times `(B, T)` → normalised features of the same shape.
+
+        `stream` `(B, T, stream_size)` is what latents say at each position: every block hears it anew (in-attention; Wu
+        & Yang, MuseMorphose, 2023), and so does the output (skip connection; Dieng et al., AISTATS 2019).
+        """
         turns = self.rotary(index, elapsed_steps)
         for layer, block in enumerate(self.layers()):
+            if stream is not None:
+                x = x + self.hearing[layer](stream)
             if self.checkpointing and self.training:
                 x = checkpoint(block, x, turns, use_reentrant=False)
             else:
                 x = block(x, turns, caches[layer] if caches is not None else None)
-        return normalised(x)
+        return normalised(x if stream is None else x + self.hearing[-1](stream))
+
+
+def _hearing(stream_size: int, d_model: int, count: int) -> nn.ModuleList:
+    """Projections that say nothing at first: at full scale they drown the embedding, which is then learned late."""
+    layers = [nn.Linear(stream_size, d_model, bias=False) for _ in range(count)]
+    for layer in layers:
+        nn.init.zeros_(layer.weight)
+    return nn.ModuleList(layers)

@@ -104,6 +104,13 @@ class MusicEmbedding(nn.Module):
 
     def forward(self, ids: Tensor, elapsed_steps: Tensor, tables: Tables) -> Tensor:
         """`(B, T, d_model)`, normalised, for ids and the time after each of them, both `(B, T)`."""
+        return self._at(embedding(ids, tables.ids), elapsed_steps, tables)
+
+    def soft(self, one_hots: Tensor, elapsed_steps: Tensor, tables: Tables) -> Tensor:
+        """The same for `(B, T, V)` one-hots, with gradient to them; times are told apart by hard ids only."""
+        return self._at(one_hots @ tables.ids, elapsed_steps, tables)
+
+    def _at(self, x: Tensor, elapsed_steps: Tensor, tables: Tables) -> Tensor:
         beat = (elapsed_steps // STEPS_PER_BEAT).clamp(max=ELAPSED_BEATS - 1)
         phase = elapsed_steps % PHASE_CYCLE_STEPS
-        return normalised(embedding(ids, tables.ids) + embedding(phase, tables.phase) + embedding(beat, tables.elapsed))
+        return normalised(x + embedding(phase, tables.phase) + embedding(beat, tables.elapsed))

@@ -2,25 +2,30 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn.functional import dropout, linear
 
 from aurl.errors import UsageError
-from aurl.model.attention import LayerCache
 from aurl.model.cache import Cache
 from aurl.model.decoder import Decoder
-from aurl.model.embedding import MusicEmbedding
+from aurl.model.embedding import MusicEmbedding, Tables
+from aurl.model.latents import Latents, Level, Posterior
+from aurl.model.latents.parts import LatentParts, Reconstruction
+from aurl.model.prior.conditions import conditions_of
 from aurl.model.step import Step
+from aurl.tokens.vocabulary import MASK, PAD
 
 
 class MusicTransformerVAEGAN(nn.Module):
-    """A causal decoder of musical events; in `transformer` mode nothing else.
+    """A causal decoder of musical events; in modes `vae` and `vae_gan` latents steer it, and an encoder finds them.
 
     Padding is allowed at the end only: causal attention then keeps it out of every real position, so no padding mask
-    is needed, and the loss ignores what padded positions predict.
+    is needed, and the loss ignores what padded positions predict. The discriminator of `vae_gan` is a module of its
+    own: it is not needed once training has ended.
 
     Args:
         vocabulary_size: ids known, `Codec.vocabulary_size`.
@@ -32,6 +37,11 @@ class MusicTransformerVAEGAN(nn.Module):
         pattern: attention kinds, cycled over the layers.
         attention: kind → its options.
         checkpointing: trade time for memory in training.
+        latents: what makes and reads latents; None: mode `transformer`.
+
+    Attributes:
+        word_dropout: share of inputs that the decoder does not see in training.
+        level_dropout: share of windows in training whose lower levels it does not hear.
     """
 
     def __init__(
@@ -46,12 +56,14 @@ class MusicTransformerVAEGAN(nn.Module):
         pattern: Sequence[str] = ("full",),
         attention: Mapping[str, Mapping[str, Any]] | None = None,
         checkpointing: bool = False,
+        latents: LatentParts | None = None,
     ) -> None:
         super().__init__()
         if d_model % (2 * n_heads):
             raise UsageError(f"d_model {d_model} is no multiple of 2 × n_heads ({n_heads})")
         self.vocabulary_size = vocabulary_size
         self.dropout = dropout
+        self.word_dropout = self.level_dropout = 0.0
         self.embedding = MusicEmbedding(vocabulary_size, d_model)
         self.decoder = Decoder(
             d_model,
@@ -62,46 +74,171 @@ class MusicTransformerVAEGAN(nn.Module):
             pattern=pattern,
             attention=attention,
             checkpointing=checkpointing,
+            stream_size=latents.stream.size if latents else 0,
         )
+        self.encoder = latents.encoder if latents else None
+        self.latent_stream = latents.stream if latents else None
+        self.prior = latents.prior if latents else None
+        self.bags = latents.bags if latents else None
+        self.conditions = latents.conditions if latents else ()
 
-    def forward(self, ids: Tensor, *, start_steps: Tensor | None = None, cache: Cache | None = None) -> Tensor:
-        """Logits `(B, T, V)` of the next id after each of `ids` `(B, T)`.
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """Levels of the latents, coarse to fine; none in mode `transformer`."""
+        return () if self.encoder is None else self.encoder.levels
+
+    @overload
+    def forward(
+        self,
+        ids: Tensor,
+        *,
+        start_steps: Tensor | None = None,
+        cache: Cache | None = None,
+        stream: Tensor | None = None,
+    ) -> Tensor: ...
+
+    @overload
+    def forward(self, ids: Tensor, *, start_steps: Tensor | None = None, following: Tensor) -> Reconstruction: ...
+
+    def forward(
+        self,
+        ids: Tensor,
+        *,
+        start_steps: Tensor | None = None,
+        cache: Cache | None = None,
+        stream: Tensor | None = None,
+        following: Tensor | None = None,
+    ) -> Tensor | Reconstruction:
+        """Logits `(B, T, V)` of the next id after each of `ids` `(B, T)`, and with `following` all about their latents.
 
         Args:
             ids: int64; with a cache only the new ones.
             start_steps: `(B,)` time before the first id, in steps; 0 where None. A cache goes on from its own time.
             cache: from `new_cache`; takes up the ids. Without gradients, and in the weights' own precision.
+            stream: (B, T, size) what latents say at these ids, from `stream`; a cache has its own.
+            following: (B, T) the id after each of `ids`, PAD where there is none: what the latents are made of.
 
         Raises:
             ValueError: the cache has no room left.
         """
         if cache is not None:
             return self._continue(ids, start_steps, cache)
-        return self._whole(ids, self._elapsed_steps(ids, start_steps), 0, None)
+        elapsed_steps, tables = self._elapsed_steps(ids, start_steps), self.embedding.tables()
+        if following is not None:
+            return self._reconstruct(ids, elapsed_steps, following, tables)
+        return self._whole(ids, elapsed_steps, tables, stream=stream)
 
-    def _whole(self, ids: Tensor, elapsed_steps: Tensor, begin: int, caches: list[LayerCache] | None) -> Tensor:
+    def _whole(
+        self,
+        ids: Tensor,
+        elapsed_steps: Tensor,
+        tables: Tables,
+        *,
+        stream: Tensor | None = None,
+        cache: Cache | None = None,
+        begin: int = 0,
+    ) -> Tensor:
         index = torch.arange(begin, begin + ids.shape[1], device=ids.device)
-        tables = self.embedding.tables()
         x = dropout(self.embedding(ids, elapsed_steps, tables), self.dropout, self.training)
-        return linear(self.decoder(x, index, elapsed_steps, caches), tables.ids)
+        x = self.decoder(x, index, elapsed_steps, None if cache is None else cache.layers, stream)
+        return linear(x, tables.ids)
 
     @torch.no_grad()
     def _continue(self, ids: Tensor, start_steps: Tensor | None, cache: Cache) -> Tensor:
         known = start_steps if cache.elapsed_steps is None else cache.elapsed_steps
         elapsed_steps, begin = self._elapsed_steps(ids, known), cache.length
         cache.advance(elapsed_steps)
+        stream = cache.told(begin)
         kind = ids.device.type
         with torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext():
             if ids.shape[1] == 1:
-                return cache.step(ids[:, 0], begin, elapsed_steps[:, 0], cache.layers)[:, None]
-            return self._whole(ids, elapsed_steps, begin, cache.layers)
+                told = None if stream is None else stream[:, 0]
+                return cache.step(ids[:, 0], begin, elapsed_steps[:, 0], cache.layers, told)[:, None]
+            return self._whole(ids, elapsed_steps, self.embedding.tables(), stream=stream, cache=cache, begin=begin)
 
     def _elapsed_steps(self, ids: Tensor, start_steps: Tensor | None) -> Tensor:
         return self.embedding.elapsed_steps(ids, ids.new_zeros(ids.shape[0]) if start_steps is None else start_steps)
 
-    def new_cache(self, batch: int, capacity: int) -> Cache:
+    def new_cache(self, batch: int, capacity: int, stream: Tensor | None = None) -> Cache:
         """An empty cache for `batch` rows of at most `capacity` tokens, of the model's type and device.
 
         It holds what can be computed from the weights beforehand, so it is of no use once they have changed.
+
+        Args:
+            batch: rows.
+            capacity: most tokens of each.
+            stream: (batch, capacity, size) what latents say at each of them; None without latents.
         """
-        return Cache(self.decoder.new_caches(batch, capacity), Step(self.embedding, self.decoder), capacity)
+        return Cache(self.decoder.new_caches(batch, capacity), Step(self.embedding, self.decoder), capacity, stream)
+
+    def encode(self, following: Tensor, start_steps: Tensor | None = None) -> dict[str, Posterior]:
+        """Level → posteriors of the latents of `following` `(B, T)`, padded with PAD, that begins at `start_steps`."""
+        elapsed_steps = self._elapsed_steps(following, start_steps)
+        return self._posteriors(following, elapsed_steps, self.embedding.tables())
+
+    def encode_soft(self, one_hots: Tensor, real: Tensor, start_steps: Tensor | None = None) -> dict[str, Posterior]:
+        """The same for ids given as `(B, T, V)` one-hots, with gradient to them; `real` `(B, T)` tells padding.
+
+        The weights take no gradient from it: the encoder listens, and must not learn to hear what pleases.
+        """
+        ids = one_hots.detach().argmax(-1).masked_fill(~real, PAD)
+        elapsed_steps = self._elapsed_steps(ids, start_steps)
+        tables = Tables(*(table.detach() for table in self.embedding.tables()))
+        x = self.embedding.soft(one_hots, elapsed_steps, tables)
+        encoder = self._parts().encoder
+        weights = {name: parameter.detach() for name, parameter in encoder.named_parameters()}
+        found: dict[str, Posterior] = functional_call(encoder, weights, (x, elapsed_steps, real))
+        return found
+
+    def stream(self, latents: Latents, positions: Tensor) -> Tensor:
+        """`(B, T, size)`: what `latents` say at `positions` `(T,)`, counted from the first token that they are of."""
+        told: Tensor = self._parts().stream(latents, positions)
+        return told
+
+    def _parts(self) -> LatentParts:
+        if self.encoder is None or self.latent_stream is None or self.prior is None or self.bags is None:
+            raise UsageError("a model of mode transformer has no latents", hint="train one with --profile vae")
+        return LatentParts(self.encoder, self.latent_stream, self.prior, self.bags, self.conditions)
+
+    def _posteriors(self, following: Tensor, elapsed_steps: Tensor, tables: Tables) -> dict[str, Posterior]:
+        x = dropout(self.embedding(following, elapsed_steps, tables), self.dropout, self.training)
+        found: dict[str, Posterior] = self._parts().encoder(x, elapsed_steps, following != PAD)
+        return found
+
+    def _reconstruct(self, ids: Tensor, elapsed_steps: Tensor, following: Tensor, tables: Tables) -> Reconstruction:
+        parts = self._parts()
+        after = elapsed_steps[:, :1] + self.embedding.shift_steps[following].cumsum(1)
+        posteriors = self._posteriors(following, after, tables)
+        latents = {name: posterior.z for name, posterior in posteriors.items()}
+        heard = self._heard(ids)
+        stream = parts.stream(latents, torch.arange(ids.shape[1], device=ids.device), heard)
+        conditions = conditions_of(ids, parts.conditions) if parts.conditions else None
+        kl = parts.prior.kl(posteriors, conditions)
+        if heard is not None:
+            kl = {name: nats * heard[name][:, None] for name, nats in kl.items()}
+        logits = self._whole(self._hidden(ids), elapsed_steps, tables, stream=stream)
+        return Reconstruction(logits, posteriors, kl, parts.bags(latents))
+
+    def _hidden(self, ids: Tensor) -> Tensor:
+        """The ids, some of them hidden by MASK: what is missing can only be known from the latents.
+
+        Word dropout (Bowman et al., CoNLL 2016). The times of all ids stay, and so does the first id.
+        """
+        if not self.training or not self.word_dropout:
+            return ids
+        hidden = torch.rand(ids.shape, device=ids.device) < self.word_dropout
+        hidden[:, 0] = False
+        return ids.masked_fill(hidden, MASK)
+
+    def _heard(self, ids: Tensor) -> dict[str, Tensor] | None:
+        """Level → rows `(B,)` that hear it; None: all hear all.
+
+        A row that does not hear a level hears none below it either, so that the upper ones must say what they can.
+        """
+        if not self.training or not self.level_dropout or len(self.levels) < 2:
+            return None
+        rows = ids.shape[0]
+        partly = torch.rand(rows, device=ids.device) < self.level_dropout
+        depth = torch.randint(1, len(self.levels), (rows,), device=ids.device)
+        depth = torch.where(partly, depth, len(self.levels))
+        return {level.name: depth > number for number, level in enumerate(self.levels)}

@@ -67,7 +67,7 @@ class Latent(Section):
     encoder_attention: Annotated[dict[str, dict[str, Any]], OptionsOf("attention")] = Field(
         default={"sliding_window": {"window": 64}}, description="Options of the encoder's attention kinds."
     )
-    segment_layers: int = Field(default=2, ge=0, description="Encoder layers over the segments of each level.")
+    segment_layers: int = Field(default=1, ge=0, description="Encoder layers over the segments of each level.")
     batch_norm: bool = Field(
         default=False, description="Normalise posterior means over the batch, which keeps them from collapsing."
     )

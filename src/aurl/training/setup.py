@@ -123,7 +123,7 @@ def _training_windows(profile: Profile, data: DatasetInfo) -> TokenDataset:
 def _learner(profile: Profile, data: DatasetInfo, accelerator: Accelerator, found: Found | None) -> Learner:
     training = profile.training
     seed_process(training.seed, rank=0)  # all processes begin with the same weights
-    plain = build_model(profile.model, data.codec).to(accelerator.device)
+    plain = build_model(profile, data.codec).to(accelerator.device)
     optimizer = OPTIMIZERS.from_component(training.optimizer, plain, training.lr, training.weight_decay)
     average = average_weights(plain, training.ema_decay) if training.ema_decay else None
     if found is not None:

@@ -4,7 +4,10 @@ import math
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+LOG_VARIANCES = (-12.0, 4.0)
+"""Bounds: beyond them a draw is the mean, or noise, and the exponential is of no more use."""
 
 
 class Posterior(NamedTuple):
@@ -26,3 +29,36 @@ class Posterior(NamedTuple):
         """`(B, n)`: log density of `z` in nats."""
         squares = (self.z - self.mean).square() * torch.exp(-self.log_variance)
         return -0.5 * (squares + self.log_variance + math.log(2 * math.pi)).sum(-1)
+
+
+class PosteriorHead(nn.Module):
+    """Features → a posterior, drawn from.
+
+    Means begin with the variance of the standard normal and are told apart at once; log-variances begin alike.
+
+    Args:
+        d_model: dimensions of the features.
+        size: of a latent.
+        batch_norm: normalise means over the batch (Zhu et al., ACL 2020): a posterior cannot collapse to the prior.
+        initial_log_variance: at the start.
+    """
+
+    def __init__(self, d_model: int, size: int, *, batch_norm: bool, initial_log_variance: float) -> None:
+        super().__init__()
+        self.mean = nn.Linear(d_model, size)
+        self.log_variance = nn.Linear(d_model, size)
+        self.norm = nn.BatchNorm1d(size, affine=False) if batch_norm else None
+        nn.init.normal_(self.mean.weight, std=d_model**-0.5)
+        nn.init.zeros_(self.mean.bias)
+        nn.init.zeros_(self.log_variance.weight)
+        nn.init.constant_(self.log_variance.bias, initial_log_variance)
+
+    def forward(self, x: Tensor, real: Tensor) -> Posterior:
+        """`(B, n, d_model)` and which are real `(B, n)` → posteriors, in fp32."""
+        with torch.autocast(x.device.type, enabled=False):
+            mean, log_variance = self.mean(x.float()), self.log_variance(x.float())
+            log_variance = log_variance.clamp(*LOG_VARIANCES)
+            if self.norm is not None:
+                mean = mean.masked_scatter(real[..., None], self.norm(mean[real]))
+            z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
+        return Posterior(mean, log_variance, z, real)
