@@ -1,0 +1,6 @@
+"""What tells music from what a model makes of it, and lets the model hear why."""
+
+from aurl.model.discriminator.discriminator import Discriminator, View
+from aurl.model.discriminator.straight_through import straight_through
+
+__all__ = ["Discriminator", "View", "straight_through"]

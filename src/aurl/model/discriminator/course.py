@@ -1,0 +1,56 @@
+"""Hears how vectors follow each other, over as many of them as there are."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from aurl.model.discriminator.bounded import Bounded, Head, activated, average
+
+KERNEL = 3
+
+
+class Dilated(nn.Module):
+    """A convolution of kernel 3, as a linear layer over each vector and those `reach` before and behind it.
+
+    Args:
+        d_model: width, of what it takes and gives.
+        reach: how far away the neighbours are.
+    """
+
+    def __init__(self, d_model: int, reach: int) -> None:
+        super().__init__()
+        self.reach = reach
+        self.mix = Bounded(KERNEL * d_model, d_model)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(B, n, d_model)` → the same."""
+        wide = pad(x, (0, 0, self.reach, self.reach))
+        n = x.shape[1]
+        neighbours = [wide[:, start : start + n] for start in range(0, KERNEL * self.reach, self.reach)]
+        return activated(self.mix(torch.cat(neighbours, -1)))
+
+
+class CourseView(nn.Module):
+    """Dilated convolutions whose reach triples, so that the last hears 3 ** n_layers vectors without a gap.
+
+    Args:
+        size: dimensions of each vector.
+        d_model: width of the layers.
+        n_layers: convolutions.
+    """
+
+    def __init__(self, size: int, *, d_model: int, n_layers: int) -> None:
+        super().__init__()
+        self.enter = Bounded(size, d_model)
+        self.layers = nn.ModuleList([Dilated(d_model, KERNEL**layer) for layer in range(n_layers)])
+        self.head = Head(d_model)
+
+    def forward(self, vectors: Tensor, real: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Score `(B, 1)` and what each layer hears, `(B, n, d_model)`, of `vectors` `(B, n, size)` that are `real`."""
+        mask = real[..., None]
+        heard = activated(self.enter(vectors)) * mask
+        features = [heard]
+        for layer in self.layers:
+            heard = layer(heard) * mask
+            features.append(heard)
+        return average(self.head(heard), real), tuple(features)
