@@ -1,9 +1,15 @@
 """What a decoder remembers between two steps of generation."""
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
 from aurl.model.attention import LayerCache
 from aurl.model.step import Step
+
+HEARD_TOGETHER = 32
+"""Tokens for which it is computed at once what layers hear of latents: a step of a small model, whose weights come from
+the memory one by one, is then not longer by what the projections weigh."""
 
 
 class Cache:
@@ -20,6 +26,8 @@ class Cache:
 
     def __init__(self, layers: list[LayerCache], step: Step, capacity: int, stream: Tensor | None = None) -> None:
         self.stream = stream
+        self._heard: Tensor | None = None
+        self._heard_from = 0
         self.layers = layers
         self.step = step
         self.capacity = capacity
@@ -41,6 +49,15 @@ class Cache:
         """What latents say at the tokens from `begin` to those that came last, `(B, T, size)`."""
         return None if self.stream is None else self.stream[:, begin : self.length]
 
+    def heard(self, index: int) -> Sequence[Tensor] | None:
+        """What each layer, and then the output, hears of latents at one token, `(B, d_model)` each."""
+        if self.stream is None:
+            return None
+        first = index // HEARD_TOGETHER * HEARD_TOGETHER
+        if self._heard is None or self._heard_from != first:
+            self._heard, self._heard_from = self.step.hear(self.stream[:, first : first + HEARD_TOGETHER]), first
+        return self._heard[index - first].unbind()
+
     def select(self, rows: Tensor) -> None:
         """Keep only these batch rows (indices, `(n,)`), in this order: how finished pieces leave a batch."""
         for layer in self.layers:
@@ -48,4 +65,4 @@ class Cache:
         if self.elapsed_steps is not None:
             self.elapsed_steps = self.elapsed_steps[rows]
         if self.stream is not None:
-            self.stream = self.stream[rows]
+            self.stream, self._heard = self.stream[rows], None

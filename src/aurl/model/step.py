@@ -6,7 +6,7 @@ new key and value.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -29,13 +29,6 @@ def _fixed(layer: nn.Module) -> Product:
 def _forward(product: Product) -> Product:
     """Without the hooks around a module's call, which cost as much as a small operation."""
     return product.forward if isinstance(product, PackedLinear) else product
-
-
-def _all_at_once(layers: nn.ModuleList) -> Product:
-    """The layers' products of one and the same vector, one after another along the last dimension."""
-    if not layers:
-        return torch.nn.Identity().forward
-    return _forward(fixed_linear(torch.cat([cast("nn.Linear", layer).weight.detach() for layer in layers])))
 
 
 class BlockProducts(NamedTuple):
@@ -71,7 +64,7 @@ class Step:
         self._logits = _forward(fixed_linear(self._tables.ids))
         self._turns = decoder.rotary.forward
         self._n_heads = blocks[0].attention.n_heads
-        self._heard = _all_at_once(decoder.hearing)
+        self._hearing = [_fixed(layer) for layer in decoder.hearing]
 
     def __call__(
         self,
@@ -79,19 +72,22 @@ class Step:
         index: int,
         elapsed_steps: Tensor,
         caches: Sequence[LayerCache],
-        stream: Tensor | None = None,
+        heard: Sequence[Tensor] | None = None,
     ) -> Tensor:
         """Logits `(B, V)` after `ids` `(B,)`, the tokens of that index, which end at `elapsed_steps` `(B,)`.
 
-        `stream` `(B, size)` is what latents say there.
+        `heard` is what each block and the output hear of latents there, see `hear`.
         """
         x = self._embed(ids, elapsed_steps, self._tables)
-        heard = None if stream is None else self._heard(stream).chunk(len(self._blocks) + 1, -1)
         turns = self._turns(torch.full((1,), index, device=ids.device), elapsed_steps[:, None])  # (B, 1, 1, D / 2)
         turns = torch.cat([turns * (2 * turns.shape[-1]) ** -0.5, turns], dim=1)  # of queries, scaled; of keys
         for layer, (block, cache) in enumerate(zip(self._blocks, caches, strict=True)):
             x = self._through(block, x if heard is None else x + heard[layer], turns, cache)
         return self._logits(normalised(x if heard is None else x + heard[-1]))
+
+    def hear(self, stream: Tensor) -> Tensor:
+        """`(T, blocks + 1, B, d_model)`: what each block, and then the output, hears of `stream` `(B, T, size)`."""
+        return torch.stack([product(stream) for product in self._hearing]).permute(2, 0, 1, 3).contiguous()
 
     def _through(self, block: BlockProducts, x: Tensor, turns: Tensor, cache: LayerCache) -> Tensor:
         qkv = block.qkv(normalised(x)).view(x.shape[0], 3, self._n_heads, -1)

@@ -148,13 +148,12 @@ class MusicTransformerVAEGAN(nn.Module):
         known = start_steps if cache.elapsed_steps is None else cache.elapsed_steps
         elapsed_steps, begin = self._elapsed_steps(ids, known), cache.length
         cache.advance(elapsed_steps)
-        stream = cache.told(begin)
         kind = ids.device.type
         with torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext():
             if ids.shape[1] == 1:
-                told = None if stream is None else stream[:, 0]
-                return cache.step(ids[:, 0], begin, elapsed_steps[:, 0], cache.layers, told)[:, None]
-            return self._whole(ids, elapsed_steps, self.embedding.tables(), stream=stream, cache=cache, begin=begin)
+                return cache.step(ids[:, 0], begin, elapsed_steps[:, 0], cache.layers, cache.heard(begin))[:, None]
+            told = cache.told(begin)
+            return self._whole(ids, elapsed_steps, self.embedding.tables(), stream=told, cache=cache, begin=begin)
 
     def _elapsed_steps(self, ids: Tensor, start_steps: Tensor | None) -> Tensor:
         return self.embedding.elapsed_steps(ids, ids.new_zeros(ids.shape[0]) if start_steps is None else start_steps)
