@@ -7,7 +7,7 @@ import typer
 
 from aurl.cli.options import Device, Force, Threads, complete_runs
 from aurl.cli.output import Output
-from aurl.cli.pieces import check_free, check_stdout, plan_targets, read_prompt, write_pieces
+from aurl.cli.pieces import check_free, check_stdout, plan_targets, read_songs, write_pieces
 from aurl.cli.signals import exit_code, listening
 from aurl.errors import ExitCode
 
@@ -62,6 +62,22 @@ PromptFile = Annotated[
 PromptSeconds = Annotated[
     float | None, typer.Option("--prompt-seconds", metavar="S", help="Continue after its first S seconds.")
 ]
+Like = Annotated[
+    str | None,
+    typer.Option(
+        "--like",
+        metavar="FILE|-",
+        help="A song whose latents are taken, and its length; needs a model of mode vae or vae_gan.",
+    ),
+]
+Variation = Annotated[
+    float,
+    typer.Option("--variation", metavar="V", help="How far from the song; 1: as uncertain as the encoder is of it."),
+]
+LatentTemperature = Annotated[
+    float | None,
+    typer.Option("--latent-temperature", metavar="T", help="The same for latents; below 1 closer to the average."),
+]
 Picture = Annotated[Path | None, typer.Option("--picture", metavar="FILE.png", help="Draw each piece as a piano roll.")]
 
 
@@ -81,6 +97,9 @@ def generate(
     bars: Bars = None,
     prompt: PromptFile = None,
     prompt_seconds: PromptSeconds = None,
+    like: Like = None,
+    variation: Variation = 0.0,
+    latent_temperature: LatentTemperature = None,
     picture: Picture = None,
     threads: Threads = None,
     device: Device = None,
@@ -89,18 +108,23 @@ def generate(
     """Write new pieces with a trained model."""
     from aurl.generation.request import Request, draw_seed
     from aurl.home import Home
+    from aurl.profile import read_resolved
 
     folder = Home.locate().run(run)
     if run is None:
         output.note(f"run: {folder.name}, the latest")
     check_stdout(output, out, count)
+    continued, liked = read_songs(prompt, like)
     request = Request(
         count=count,
         seed=draw_seed() if seed is None else seed,
         seconds=seconds,
         bars=bars,
-        prompt=read_prompt(prompt),
+        prompt=continued,
         prompt_seconds=prompt_seconds,
+        like=liked,
+        variation=variation,
+        latent_temperature=latent_temperature,
         temperature=temperature,
         top_k=top_k,
         top_p=top_p,
@@ -110,7 +134,9 @@ def generate(
     if not force:
         check_free(targets)
     pieces, stop = _make(output, folder, request, checkpoint=checkpoint, threads=threads, device=device)
-    write_pieces(output, pieces, targets, run=folder, checkpoint=checkpoint)
+    mode = read_resolved(folder / "profile.toml").model.mode
+    facts = {"run": folder, "checkpoint": checkpoint, "mode": mode, "like": like}
+    write_pieces(output, pieces, targets, facts=facts)
     return None if stop is None else exit_code(stop)
 
 

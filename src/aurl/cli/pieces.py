@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,6 +40,7 @@ class Written:
     tokens: int
     nats_per_token: float
     ended: str
+    latents: dict[str, int]
 
 
 def plan_targets(out: str | None, picture: Path | None, *, count: int, seed: int) -> Iterator[Target]:
@@ -99,28 +100,42 @@ def check_free(targets: list[Target]) -> None:
         raise UsageError(f"{taken[0]}{more} would be overwritten", hint="choose another name, or add --force")
 
 
-def read_prompt(prompt: str | None) -> "Path | Score | None":
-    """The song to continue: its path, or what stdin holds.
+def read_songs(prompt: str | None, like: str | None) -> "tuple[Path | Score | None, Path | Score | None]":
+    """The song to continue and the one to be like: their paths, or what stdin holds.
 
     Raises:
         NotFoundError: there is no such file.
+        UsageError: both are to come from stdin.
         Rejected: stdin holds no usable MIDI.
     """
-    if prompt == STANDARD_STREAM:
+    if prompt == like == STANDARD_STREAM:
+        raise UsageError("only one song fits on stdin", hint="give the other one as a file: --like song.mid")
+    return _read_song(prompt, "--prompt"), _read_song(like, "--like")
+
+
+def _read_song(name: str | None, option: str) -> "Path | Score | None":
+    if name == STANDARD_STREAM:
         from aurl.midi.prescan import MAX_BYTES
         from aurl.midi.read import read_score
 
         return read_score(sys.stdin.buffer.read(MAX_BYTES + 1), name="stdin").score
-    if prompt is not None and not Path(prompt).is_file():
-        raise NotFoundError(f"there is no file {prompt} to continue", hint="give a MIDI file: --prompt song.mid")
-    return None if prompt is None else Path(prompt)
+    if name is not None and not Path(name).is_file():
+        raise NotFoundError(f"{option}: there is no file {name}", hint=f"give a MIDI file: {option} song.mid")
+    return None if name is None else Path(name)
 
 
-def write_pieces(output: Output, pieces: "list[Piece]", targets: list[Target], *, run: Path, checkpoint: str) -> None:
-    """Write the pieces that were made to the first of the targets and, unless they went to stdout, say so."""
+def write_pieces(output: Output, pieces: "list[Piece]", targets: list[Target], *, facts: Mapping[str, object]) -> None:
+    """Write the pieces that were made to the first of the targets and, unless they went to stdout, say so.
+
+    Args:
+        output: where it is said.
+        pieces: what was made.
+        targets: where it goes.
+        facts: what else the JSON tells.
+    """
     written = [_write_piece(output, piece, target) for piece, target in zip(pieces, targets, strict=False)]
     if targets[0].midi is not None:
-        output.result("generate", {"run": run, "checkpoint": checkpoint, "pieces": written}, _describe(written))
+        output.result("generate", {**facts, "pieces": written}, _describe(written))
 
 
 def _write_piece(output: Output, piece: "Piece", target: Target) -> Written:
@@ -143,6 +158,7 @@ def _write_piece(output: Output, piece: "Piece", target: Target) -> Written:
         tokens=piece.sampled,
         nats_per_token=piece.nats_per_token,
         ended=piece.ended,
+        latents=piece.latents,
     )
 
 

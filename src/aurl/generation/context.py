@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from aurl.generation.latents import PieceLatents, largest_segment
 from aurl.model.cache import Cache
 from aurl.model.vae_gan import MusicTransformerVAEGAN
 from aurl.tokens.vocabulary import MAX_SHIFT_STEPS, SEP, TIME_SHIFT
@@ -27,8 +28,10 @@ class Context:
     """The model with its cache, for pieces of equal length that grow by one id at a time.
 
     Rotary positions mean little beyond the window that was trained, so the window is kept: when it is full, each piece
-    is read anew from its header and its last `context // 2` ids, exactly as training shows the middle of a piece. The
-    cost of that is spread over the `context // 2` ids that follow.
+    is read anew from its header and what follows after as many ids as leave about `context // 2`, exactly as training
+    shows the middle of a piece. The cost of that is spread over the `context // 2` ids that follow. What is left out is
+    a number of whole segments, so that latents change where they do in the piece; the header hears those of the first
+    segment that is seen, as in training.
 
     Args:
         model: in evaluation mode.
@@ -36,6 +39,7 @@ class Context:
         prompt: ids that all pieces begin with, BOS first.
         batch: number of pieces.
         device: where the model is.
+        latents: of each piece; empty for a model without latents.
 
     Attributes:
         begins: for each piece, where in it that begins which the model sees beside the header; 0: it sees everything.
@@ -49,8 +53,11 @@ class Context:
         prompt: Sequence[int],
         batch: int,
         device: torch.device,
+        latents: Sequence[PieceLatents] = (),
     ) -> None:
         self._model = model
+        self._latents = list(latents)
+        self._segment = largest_segment(model.levels, context // 2)
         self._context = context
         self._histories = [list(prompt) for _ in range(batch)]
         self._device = device
@@ -60,11 +67,15 @@ class Context:
     @torch.inference_mode()
     def read(self) -> Tensor:
         """Read all pieces, or as much of them as fits, from nothing; logits (B, V) of the ids to come."""
-        windows, starts, self.begins = map(list, zip(*map(self._window, self._histories), strict=True))
+        dropped = self._dropped()
+        windows, starts, self.begins = map(
+            list, zip(*(self._window(history, dropped) for history in self._histories), strict=True)
+        )
         ids = torch.tensor(windows, device=self._device)
         start_steps = torch.tensor(starts, device=self._device)
         self._cache = None  # frees the old keys and values before room for new ones is taken
-        self._cache = self._model.new_cache(len(windows), self._context)
+        told = torch.cat([one.stream(dropped, self._context) for one in self._latents]) if self._latents else None
+        self._cache = self._model.new_cache(len(windows), self._context, told)
         for part in torch.split(ids, PREFILL_TOKENS, dim=1):
             logits: Tensor = self._model(part, start_steps=start_steps, cache=self._cache)
         return logits[:, -1]
@@ -84,14 +95,21 @@ class Context:
         """Go on with these pieces only, in this order."""
         self._histories = [self._histories[row] for row in rows]
         self.begins = [self.begins[row] for row in rows]
+        self._latents = [self._latents[row] for row in rows] if self._latents else []
         if self._cache is not None:
             self._cache.select(torch.tensor(rows, device=self._device))
 
-    def _window(self, ids: list[int]) -> tuple[list[int], int, int]:
+    def _dropped(self) -> int:
+        """How many ids of each piece are left out behind its header, so that about `context // 2` are left."""
+        length = len(self._histories[0])
+        if length <= self._context:
+            return 0
+        return (length - self._context // 2) // self._segment * self._segment
+
+    def _window(self, ids: list[int], dropped: int) -> tuple[list[int], int, int]:
         """The ids to read, the step at which they begin, and the place in the piece where those after the header do."""
-        if len(ids) <= self._context:
+        if not dropped:
             return ids, 0, 0
-        size = self._context // 2
-        header = ids[: min(header_length(ids), size - 1)]
-        tail = ids[len(header) - size :]
-        return header + tail, elapsed_steps(ids) - elapsed_steps(tail), len(ids) - len(tail)
+        header = min(header_length(ids), self._context // 2 - 1)
+        begin = header + dropped
+        return ids[:header] + ids[begin:], elapsed_steps(ids[:begin]), begin

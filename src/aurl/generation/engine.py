@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal, NamedTuple
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from aurl.generation.constraints import GrammarMask
 from aurl.generation.context import Context
+from aurl.generation.latents import PieceLatents
 from aurl.generation.request import MAX_TOKENS
 from aurl.generation.sampling import Draws, Sampler
 from aurl.model.vae_gan import MusicTransformerVAEGAN
@@ -25,6 +27,8 @@ Ending = Literal["", "eos", "length", "tokens", "stopped"]
 """How a piece ended: by itself, at the asked length, at the most tokens, or because the caller stopped."""
 LengthRule = Callable[[Sequence[int]], int | None]
 """Ids of a piece up to the end of its header or prompt → steps of new music, None for any number."""
+LatentsOfSeed = Callable[[int], PieceLatents]
+"""Seed → latents of the piece."""
 
 
 class Event(NamedTuple):
@@ -40,7 +44,8 @@ class Made:
 
     Args:
         ids: prompt and what followed.
-        nats: negative log-likelihood of the sampled ids under the model itself (temperature 1, nothing masked).
+        nats: negative log-likelihood of the sampled ids under the model itself (temperature 1, nothing masked), given
+            their latents.
         sampled: how many ids were sampled; those that close a cut piece are not.
         ended: how it ended; empty while it grows.
     """
@@ -115,6 +120,7 @@ class Engine:
         length: LengthRule | None = None,
         may_end: bool = True,
         max_tokens: int = MAX_TOKENS,
+        latents: LatentsOfSeed | None = None,
     ) -> "Batch":
         """Pieces that all begin with `prompt`, one for each seed; nothing is computed before they are iterated.
 
@@ -124,7 +130,10 @@ class Engine:
             length: how long the new music may become.
             may_end: pieces may end by themselves before that length.
             max_tokens: most ids that are sampled for one piece, ≥ 1.
+            latents: where a model with latents has them from; the prior where None.
         """
+        if latents is None and self._model.levels:
+            latents = partial(PieceLatents, self._model)
         return Batch(
             self._model,
             self._grammar,
@@ -137,6 +146,7 @@ class Engine:
             may_end=may_end,
             max_tokens=max_tokens,
             max_note_steps=self._max_note_steps,
+            latents=[latents(seed) for seed in seeds] if latents else [],
         )
 
 
@@ -161,6 +171,7 @@ class Batch:
         may_end: bool,
         max_tokens: int,
         max_note_steps: int | None,
+        latents: Sequence[PieceLatents],
     ) -> None:
         self._max_note_steps = max_note_steps
         self.pieces = [Made(list(prompt)) for _ in seeds]
@@ -170,7 +181,7 @@ class Batch:
         self._draws = Draws(seeds)
         self._mask = GrammarMask(grammar, len(seeds))
         self._mask.replay(prompt)
-        self._context = Context(model, context=context, prompt=prompt, batch=len(seeds), device=device)
+        self._context = Context(model, context=context, prompt=prompt, batch=len(seeds), device=device, latents=latents)
         self._scores = _Scores()
         self._stopping = False
         if self._mask.rows[0].stage >= Stage.BODY:

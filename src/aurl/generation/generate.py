@@ -38,10 +38,11 @@ def generate(
         interrupts: when it asks to stop, pieces end where they are and those not begun are left out.
 
     Raises:
-        UsageError: an argument out of range, or a length that the run cannot count in.
+        UsageError: an argument out of range, a length that the run cannot count in, or a wish about latents that its
+            model has not.
         NotFoundError: no such run or checkpoint.
         DamagedError: a file of the run differs from its checksum.
-        Rejected: the prompt cannot be used.
+        Rejected: a song cannot be used.
     """
     loaded = load_run(run_folder, checkpoint=checkpoint, device=choose_device(device))
     with _threads(threads or (1 if loaded.parameters < ONE_THREAD_PARAMETERS else None)):

@@ -1,15 +1,15 @@
 """From a model to finished pieces, batch after batch."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aurl.generation.engine import Batch, Ending, Engine, Made
-from aurl.generation.length import length_rule
-from aurl.generation.prompt import Prompt, load_prompt
+from aurl.generation.plan import make_plan
+from aurl.generation.prompt import Prompt
 from aurl.generation.request import Request
 from aurl.generation.sampling import Sampler
 from aurl.midi.score import Score
@@ -18,7 +18,7 @@ from aurl.profile import Generation
 from aurl.progress import Interrupts, Progress, Report, silent
 from aurl.tokens.codec import Codec
 from aurl.tokens.grammar import Grammar
-from aurl.tokens.vocabulary import BOS, STEPS_PER_BEAT
+from aurl.tokens.vocabulary import STEPS_PER_BEAT
 
 BATCH_SIZE = 16
 EVENTS_PER_REPORT = 256
@@ -34,10 +34,12 @@ class Piece:
         score: prompt and continuation, with the prompt's maps or what the piece's header says.
         ids: BOS … EOS.
         seed: makes the same piece again.
-        nats: negative log-likelihood of the sampled ids under the model (temperature 1, nothing masked).
+        nats: negative log-likelihood of the sampled ids under the model (temperature 1, nothing masked), given their
+            latents.
         sampled: how many ids were sampled.
         prompt_tokens: how many ids were given.
         ended: "eos" by itself, "length" as long as asked, "tokens" at the most ids, "stopped" when interrupted.
+        latents: level → how many latents its ids were told of, empty without latents.
     """
 
     score: Score
@@ -47,6 +49,7 @@ class Piece:
     sampled: int
     prompt_tokens: int
     ended: Ending
+    latents: dict[str, int] = field(default_factory=dict)
 
     @property
     def nats_per_token(self) -> float:
@@ -73,35 +76,36 @@ def make_pieces(
         request: which pieces.
         context: the model's training length in tokens.
         defaults: what holds where the request says nothing; `max_note_beats` are at 120 BPM in time base "seconds".
-        preprocess: components, what was done to the pieces that the model learnt from; done to the prompt too.
+        preprocess: components, what was done to the pieces that the model learnt from; done to songs too.
         report: told of the seconds or bars that are made.
         interrupts: when it asks to stop, pieces end where they are and those not begun are left out.
 
     Raises:
-        UsageError: a number out of range, or a length that the codec cannot count in.
-        Rejected: the prompt cannot be used.
+        UsageError: a number out of range, a length that the codec cannot count in, or a wish about latents that the
+            model has not.
+        Rejected: a song cannot be used.
     """
     interrupts = interrupts or Interrupts()
     engine = _engine(model, codec, request, context=context, defaults=defaults)
-    prompt = _prompt(request, codec, preprocess)
-    seconds = defaults.max_seconds if request.seconds is None else request.seconds
-    length = length_rule(codec, seconds=seconds, bars=request.bars, clock=prompt.clock if prompt else None)
-    each, unit = (seconds, "seconds") if request.bars is None else (request.bars, "bars")
-    told = _Told(report, each, unit, request.count)
+    plan = make_plan(model, codec, request, context=context, defaults=defaults, preprocess=preprocess)
+    told = _Told(report, plan.each, plan.unit, request.count)
     pieces: list[Piece] = []
     for begin in range(0, request.count, BATCH_SIZE):
         if interrupts.stop is not None:
             break
         seeds = request.seeds[begin : begin + BATCH_SIZE]
         batch = engine.start(
-            prompt.ids if prompt else [BOS],
+            plan.begin,
             seeds=seeds,
-            length=length,
+            length=plan.length,
             may_end=request.may_end,
             max_tokens=request.max_tokens,
+            latents=plan.latents,
         )
         _run(batch, told, interrupts, finished=begin)
-        pieces += [_piece(made, codec, prompt, seed) for made, seed in zip(batch.pieces, seeds, strict=True)]
+        latents = [{level.name: level.count(len(made.ids) - 1) for level in model.levels} for made in batch.pieces]
+        for made, seed, counts in zip(batch.pieces, seeds, latents, strict=True):
+            pieces.append(_piece(made, codec, plan.prompt, seed, counts))
     return pieces
 
 
@@ -120,12 +124,6 @@ def _engine(
 def _sampler(request: Request, defaults: Generation) -> Sampler:
     asked: dict[str, Any] = {name: getattr(request, name) for name in SAMPLING}
     return Sampler(**{name: getattr(defaults, name) if value is None else value for name, value in asked.items()})
-
-
-def _prompt(request: Request, codec: Codec, preprocess: Sequence[Mapping[str, Any]]) -> Prompt | None:
-    if request.prompt is None:
-        return None
-    return load_prompt(request.prompt, codec, preprocess=preprocess, seconds=request.prompt_seconds)
 
 
 @dataclass
@@ -155,8 +153,8 @@ def _run(batch: Batch, told: _Told, interrupts: Interrupts, *, finished: int) ->
     told(done, finished=done)
 
 
-def _piece(made: Made, codec: Codec, prompt: Prompt | None, seed: int) -> Piece:
+def _piece(made: Made, codec: Codec, prompt: Prompt | None, seed: int, latents: dict[str, int]) -> Piece:
     ids = np.array(made.ids, np.uint16)
     given = len(prompt.ids) if prompt else 1
     score = codec.decode(ids, prompt.maps if prompt else None)
-    return Piece(score, ids, seed, made.nats, made.sampled, given, made.ended)
+    return Piece(score, ids, seed, made.nats, made.sampled, given, made.ended, latents)

@@ -1,4 +1,4 @@
-"""The head of a song as the beginning of a new piece."""
+"""Songs as training would have seen them: the head of one as the beginning of a new piece, or all of it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from aurl.midi.prescan import MAX_BYTES
 from aurl.midi.reasons import Rejected, RejectReason
 from aurl.midi.score import Score
 from aurl.preprocess import PREPROCESS
-from aurl.tokens.codec import Codec
+from aurl.tokens.codec import Codec, Encoded
 from aurl.tokens.maps import Maps
 from aurl.tokens.positions import elapsed_steps
 from aurl.tokens.timing import to_steps, to_ticks
@@ -38,13 +38,33 @@ class Prompt:
     clock: Clock
 
 
+def load_song(
+    song: Path | Score, codec: Codec, *, preprocess: Sequence[Mapping[str, Any]] = ()
+) -> tuple[Score, Encoded]:
+    """A whole song, as training would have seen it, and its ids.
+
+    It goes through the run's own preprocessing, except for steps that choose or divide pieces, and through its codec.
+
+    Raises:
+        UsageError: there is no note in it.
+        Rejected: the file cannot be used.
+    """
+    score = _score(song) if isinstance(song, Path) else song
+    for component in preprocess:
+        step = PREPROCESS.from_component(component)
+        score = score if step.selects else step(score)
+    encoded = codec.encode(score)
+    if len(encoded.ids) <= header_length(encoded.ids.tolist()) + 1:
+        raise UsageError(f"there is no note in {_name(song)}", hint="take another song")
+    return score, encoded
+
+
 def load_prompt(
     song: Path | Score, codec: Codec, *, preprocess: Sequence[Mapping[str, Any]] = (), seconds: float | None = None
 ) -> Prompt:
-    """The first `seconds` of a song (all of it where None), as training would have seen it.
+    """The first `seconds` of a song (all of it where None), see `load_song`.
 
-    The song goes through the run's own preprocessing, except for steps that choose or divide pieces, and through its
-    codec; its header tells what holds for the whole song, parts that enter later included. The ids end with the last
+    Its header tells what holds for the whole song, parts that enter later included. The ids end with the last
     event before `seconds`: notes that sound there are left for the model to end, and it also chooses when the next
     event comes. Tempi, meters and keys that the song would have taken on later are left out; the last ones go on.
 
@@ -54,21 +74,21 @@ def load_prompt(
     """
     if seconds is not None and not seconds > 0:
         raise UsageError(f"a prompt of {seconds} seconds is empty", hint="give more than 0")
-    score = _score(song) if isinstance(song, Path) else song
-    for component in preprocess:
-        step = PREPROCESS.from_component(component)
-        score = score if step.selects else step(score)
-    encoded = codec.encode(score)
+    score, encoded = load_song(song, codec, preprocess=preprocess)
     ids = encoded.ids[:-1].astype(np.int64)
     if seconds is not None:
         cut = to_steps(ticks_at(score, [seconds]), score.ticks_per_beat, score.tempos, codec.time_base)
         ids = ids[elapsed_steps(ids) < cut[0]]
     if len(ids) <= header_length(ids.tolist()):
-        name = song.name if isinstance(song, Path) else "the prompt"
-        first = "" if seconds is None else f" in the first {seconds:g} seconds"
-        raise UsageError(f"no note of {name} begins{first}", hint="take more of it: --prompt-seconds")
+        raise UsageError(
+            f"no note of {_name(song)} begins in the first {seconds} seconds", hint="take more of it: --prompt-seconds"
+        )
     end = to_ticks(elapsed_steps(ids)[-1:], score.ticks_per_beat, score.tempos, codec.time_base)
     return _prompt(ids.tolist(), encoded.maps, int(end[0]))
+
+
+def _name(song: Path | Score) -> str:
+    return song.name if isinstance(song, Path) else "the song"
 
 
 def _score(song: Path) -> Score:

@@ -1,5 +1,6 @@
 """What a user asks of new pieces."""
 
+import math
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,8 @@ class Request:
     """Which pieces are to be made; the same request of the same model makes the same pieces.
 
     With `seconds` or `bars` a piece gets that much new music (after the prompt, if any) and ends in its last beat;
-    without either it ends when the model ends it, at the latest after `generation.max_seconds` of the run's profile.
+    without either it ends when the model ends it, at the latest after `generation.max_seconds` of the run's profile; a
+    piece like a song becomes as long as the song.
 
     Args:
         count: how many pieces.
@@ -32,14 +34,18 @@ class Request:
         bars: of new music, in the meter of the prompt or of the piece's header (4/4 without).
         prompt: a song to continue.
         prompt_seconds: how much of it; None for all.
-        temperature: ≥ 0; this and the next three are the profile's where None, see `Sampler`.
+        like: a song whose latents are taken; this, `variation` and `latent_temperature` need a model with latents.
+        variation: ≥ 0, how many deviations of their posterior latents are away from its mean; 1 draws from it.
+        latent_temperature: ≥ 0, factor of the noise that the prior draws latents with; this and the next four are the
+            profile's where None.
+        temperature: ≥ 0; see `Sampler` for this and the next three.
         top_k: ≥ 0.
         top_p: 0 to 1.
         min_p: 0 to 1.
         max_tokens: most ids that are sampled for one piece.
 
     Raises:
-        UsageError: no pieces, a seed out of range, two lengths, or prompt_seconds without a prompt.
+        UsageError: no pieces, a number out of range, two lengths, or what belongs to a song that is not given.
     """
 
     count: int = 1
@@ -48,6 +54,9 @@ class Request:
     bars: int | None = None
     prompt: Path | Score | None = None
     prompt_seconds: float | None = None
+    like: Path | Score | None = None
+    variation: float = 0.0
+    latent_temperature: float | None = None
     temperature: float | None = None
     top_k: int | None = None
     top_p: float | None = None
@@ -64,6 +73,14 @@ class Request:
             raise UsageError("a piece cannot have a length in seconds and one in bars", hint="give one of them")
         if self.prompt is None and self.prompt_seconds is not None:
             raise UsageError("prompt_seconds without a prompt", hint="name a song to continue: --prompt song.mid")
+        if not 0 <= self.variation < math.inf:
+            raise UsageError(
+                f"variation is {self.variation}", hint="give a number ≥ 0; 0 stays with the song's latents"
+            )
+        if self.like is None and self.variation:
+            raise UsageError("variation of no song", hint="name the song that pieces are to be like: --like song.mid")
+        if self.latent_temperature is not None and not 0 <= self.latent_temperature < math.inf:
+            raise UsageError(f"latent_temperature is {self.latent_temperature}", hint="give a number ≥ 0, such as 0.8")
 
     @property
     def seeds(self) -> range:
@@ -72,5 +89,5 @@ class Request:
 
     @property
     def may_end(self) -> bool:
-        """Whether pieces may end by themselves: no length is asked."""
-        return self.seconds is None and self.bars is None
+        """Whether pieces may end by themselves: no length is asked, and no song has one."""
+        return self.seconds is None and self.bars is None and self.like is None

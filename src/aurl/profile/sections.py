@@ -141,6 +141,9 @@ class Generation(Section):
     min_p: float = Field(
         default=0.0, ge=0, lt=1, description="Drop ids with less than this share of the likeliest id's probability."
     )
+    latent_temperature: float = Field(
+        default=1.0, ge=0, description="Factor of the noise of latents that are drawn from the prior; 0: its centre."
+    )
     max_note_beats: float = Field(
         default=16.0, ge=0, description="A note that the model holds for so many beats is ended; 0: no limit."
     )
