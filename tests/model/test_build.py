@@ -39,7 +39,7 @@ def test_description_counts_what_is_built():
     assert model(torch.tensor([[codec.vocabulary_size - 1]])).shape == (1, 1, codec.vocabulary_size)
 
 
-@pytest.mark.parametrize("pattern", [("full",), ("sliding_window", "full")])
+@pytest.mark.parametrize("pattern", [("full",), ("sliding_window", "full"), ("multi_scale",), ("hierarchical",)])
 def test_flops_agree_with_torch_counter(pattern):
     length, batch = 1024, 2
     model = small_model(pattern=pattern, attention={"sliding_window": {"window": 256}})

@@ -1,20 +1,21 @@
 import pytest
 import torch
+from tests.support.attention import OPTIONS
 
 from aurl.errors import UsageError
 from aurl.model.attention import ATTENTION
 from aurl.model.vae_gan import MusicTransformerVAEGAN
 from aurl.tokens.vocabulary import PAD
+from aurl.training.optim import OPTIMIZERS
 
-PATTERNS = [(kind,) for kind in ATTENTION.kinds()] + [("sliding_window", "full")]
+PATTERNS = [(kind,) for kind in ATTENTION.kinds()] + [ATTENTION.kinds()]
 VOCABULARY = 779
 
 
 def small_model(pattern=("full",), **options):
     torch.manual_seed(0)
-    attention = {"sliding_window": {"window": 16}}
     return MusicTransformerVAEGAN(
-        VOCABULARY, 32, n_layers=2, n_heads=2, pattern=pattern, attention=attention, **options
+        VOCABULARY, 32, n_layers=max(2, len(pattern)), n_heads=2, pattern=pattern, attention=OPTIONS, **options
     ).eval()
 
 
@@ -61,10 +62,34 @@ def test_full_cache_refuses_more():
 
 
 def test_every_parameter_learns():
-    model = small_model(("sliding_window", "full")).train()
+    model = small_model(ATTENTION.kinds()).train()
     ids = random_ids(2, 50)
     torch.nn.functional.cross_entropy(model(ids[:, :-1]).flatten(0, 1), ids[:, 1:].flatten()).backward()
     assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+def test_all_kinds_train_side_by_side_and_decode_as_they_compute():
+    model, ids = small_model(ATTENTION.kinds()).train(), random_ids(2, 60)
+    optimizer = OPTIMIZERS.build("muon", model, 1e-2, 0.0)
+    losses = []
+    for _ in range(2):
+        loss = torch.nn.functional.cross_entropy(model(ids[:, :-1]).flatten(0, 1), ids[:, 1:].flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[1] < losses[0]
+    with torch.inference_mode():
+        cache = model.eval().new_cache(2, 60)
+        parts = [model(part, cache=cache) for part in ids.split([37] + [1] * 23, dim=1)]
+        torch.testing.assert_close(torch.cat(parts, 1), model(ids), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("length", [5, 16])
+def test_what_is_too_short_to_summarise_still_reaches_every_parameter(length):
+    model = small_model(("hierarchical",)).train()
+    model(random_ids(1, length)).sum().backward()
+    assert all(p.grad is not None for p in model.decoder.parameters())
 
 
 def test_checkpointing_changes_no_gradient():
@@ -103,7 +128,7 @@ def test_a_step_ignores_autocast_and_keeps_no_gradient():
 
 
 def test_training_in_bf16_stays_near_fp32():
-    model, ids = small_model(("sliding_window", "full")).train(), random_ids(2, 200)
+    model, ids = small_model(ATTENTION.kinds()).train(), random_ids(2, 200)
     gradients = []
     for enabled in (False, True):
         model.zero_grad()
@@ -114,8 +139,9 @@ def test_training_in_bf16_stays_near_fp32():
     assert torch.cosine_similarity(*gradients, dim=0) > 0.98
 
 
-@pytest.mark.parametrize("length", [9_433, 16_384])
-def test_long_pieces_train(length):
-    model = small_model(("sliding_window",), checkpointing=True).train()
+@pytest.mark.parametrize("length", [9_433, pytest.param(16_384, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", sorted(set(ATTENTION.kinds()) - {"full"}))
+def test_long_pieces_train(kind, length):
+    model = small_model((kind,), checkpointing=True).train()
     model(random_ids(1, length)).square().mean().backward()
     assert all(p.grad.isfinite().all() for p in model.parameters())
