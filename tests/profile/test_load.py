@@ -117,7 +117,7 @@ class TestExtends:
         (places.project / "a.toml").write_text(f"extends = {value}")
         assert "a.toml" in faults_of(load, ["./a.toml"])["extends"].origin
 
-    @pytest.mark.parametrize("name", ["vae", "./missing.toml", "missing.toml"])
+    @pytest.mark.parametrize("name", ["sonata", "./missing.toml", "missing.toml"])
     def test_missing_profile_is_not_found(self, load, name):
         with pytest.raises(NotFoundError, match=name.removeprefix("./")) as caught:
             load([name])
@@ -125,7 +125,7 @@ class TestExtends:
 
     def test_missing_name_lists_what_there_is(self, load):
         with pytest.raises(NotFoundError) as caught:
-            load(["vae"])
+            load(["sonata"])
         assert all(name in caught.value.hint for name in (*SIZES, "transformer", "dev", "prod"))
 
 

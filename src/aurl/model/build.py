@@ -4,6 +4,7 @@ from typing import Protocol
 
 import torch
 
+from aurl.model.discriminator import Discriminator
 from aurl.model.latents.bags import BagsOfIds
 from aurl.model.latents.encoder import Encoder
 from aurl.model.latents.levels import FINE, GLOBAL, LOCAL, Level
@@ -16,7 +17,7 @@ from aurl.profile import Profile
 from aurl.profile.model_sections import Latent, Model
 from aurl.tokens.codec import Codec
 
-__all__ = ["ModelReport", "build_model", "describe"]
+__all__ = ["ModelReport", "build_discriminator", "build_model", "describe"]
 
 
 class HasVocabulary(Protocol):
@@ -74,6 +75,20 @@ def _build_latents(section: Model, latent: Latent, codec: HasVocabulary) -> Late
     )
     bags = BagsOfIds(levels, codec.vocabulary_size)
     return LatentParts(encoder, LatentStream(levels, latent.stream_size), prior, bags, latent.conditions)
+
+
+def build_discriminator(profile: Profile, model: MusicTransformerVAEGAN) -> Discriminator:
+    """The discriminator that a profile of mode `vae_gan` describes, for what `model` makes; weights random."""
+    section = profile.discriminator
+    local_sizes = [level.size for level in model.levels if level.name == LOCAL]
+    return Discriminator(
+        model.embedding.ids.shape[1],
+        scales=section.scales,
+        d_model=section.width,
+        n_layers=section.depth,
+        musical_features=section.musical_features,
+        latent_size=local_sizes[0] if local_sizes and section.latent_view else 0,
+    )
 
 
 def describe(profile: Profile) -> ModelReport:
