@@ -26,6 +26,7 @@ from torch.nn.functional import linear
 from aurl.generation.constraints import GrammarMask
 from aurl.generation.engine import Engine
 from aurl.generation.sampling import Sampler
+from aurl.model.attention import ATTENTION
 from aurl.model.packing import pack_linears
 from aurl.model.vae_gan import MusicTransformerVAEGAN
 from aurl.tokens.codec import Codec
@@ -245,7 +246,7 @@ def report_cases(cases: list[tuple[int, int]], repeats: int) -> list[dict[str, f
 
 def report_lengths(repeats: int) -> dict[str, dict[int, float]]:
     figures = {}
-    for kind in ("full", "sliding_window"):
+    for kind in ATTENTION.kinds():
         figures[kind] = cost_over_length((kind,), repeats)
         print(f"{kind}: " + ", ".join(f"{ms:.2f} ms at {n}" for n, ms in figures[kind].items()), flush=True)
     return figures

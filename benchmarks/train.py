@@ -9,6 +9,10 @@ loop that trains it; with `--set training.optimizer.kind=adamw` the ratio is the
 `LlamaForCausalLM` of the same width, depth, heads and size, with the same batch, autocast and clipping, fused AdamW and
 no moving average. The three take turns; figures are medians, ratios are medians of each repeat's own ratio. The peak is
 the fastest square matrix product seen between the repeats.
+
+`--memory` runs one forward and backward pass of a `small` model over one piece, for every attention kind and several
+lengths, each in a process of its own: the highest resident memory, what of it the pass itself took, and tokens per
+second of processor time (the machine may be busy) of a second pass.
 """
 
 import argparse
@@ -32,8 +36,8 @@ from torch.nn.utils import clip_grad_norm_
 
 from aurl.loss.objective import build_objective
 from aurl.loss.reconstruction import Counts
+from aurl.model.attention import ATTENTION
 from aurl.model.build import build_model
-from aurl.model.vae_gan import MusicTransformerVAEGAN
 from aurl.profile import Profile, load_profile
 from aurl.tokens.codec import Codec
 from aurl.tokens.vocabulary import EVENT_COUNT
@@ -44,7 +48,7 @@ from aurl.training.optim import OPTIMIZERS
 from aurl.training.steps import Learner, Sums, update
 
 PEAK_SIZES = (1024, 2048)
-MEMORY_LENGTHS = (2048, 8192, 16384)
+MEMORY_LENGTHS = (1024, 9433, 16384)
 CLIP_NORM = 1.0
 Step = Callable[[], None]
 
@@ -196,29 +200,41 @@ def measure(precision: str, arguments: argparse.Namespace) -> Figures:
     )
 
 
+def peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 def memory_case(kind: str, length: int) -> None:
-    """Print the MiB that one forward and backward pass over one window needs beyond the model."""
-    model = MusicTransformerVAEGAN(Codec().vocabulary_size, 256, n_layers=6, n_heads=4, pattern=(kind,)).train()
+    """Print the figures of one kind and length, as JSON."""
+    profile = load_profile(["small"], [f'model.pattern=["{kind}"]', "model.dropout=0.0"])
+    model = build_model(profile, Codec()).train()
     ids = torch.randint(0, EVENT_COUNT, (1, length + 1))
+
+    def step() -> None:
+        with autocast("bf16"):
+            logits = model(ids[:, :-1])
+        cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten()).backward()
+
     model(ids[:, :64]).sum().backward()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with autocast("bf16"):
-        logits = model(ids[:, :-1])
-    cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten()).backward()
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+    before = peak_mib()
+    step()
+    after, begin = peak_mib(), time.process_time()
+    step()
+    rate = length / (time.process_time() - begin)
+    print(json.dumps({"mib": after - before, "peak_mib": after, "tokens_per_second": rate}))
 
 
 def memory() -> list[dict[str, Any]]:
     """A fresh process for every case, for a peak never falls."""
     rows = []
-    for kind in ("full", "sliding_window"):
+    for kind in ATTENTION.kinds():
         for length in MEMORY_LENGTHS:
             command = [sys.executable, "-m", "benchmarks.train", "--case", kind, str(length)]
-            begin = time.perf_counter()
             found = subprocess.run(command, check=True, capture_output=True, text=True)
-            row = {"attention": kind, "tokens": length, "mib": float(found.stdout.split()[-1])}
+            row = {"attention": kind, "tokens": length, **json.loads(found.stdout)}
             rows.append(row)
-            print(f"{kind:15} {length:6,} tokens: {row['mib']:7,.0f} MiB ({time.perf_counter() - begin:.0f} s)")
+            sizes = f"{row['mib']:7,.0f} MiB, with the process {row['peak_mib']:7,.0f} MiB"
+            print(f"{kind:15} {length:6,} tokens: {sizes}, {row['tokens_per_second']:7,.0f} tokens/s", flush=True)
     return rows
 
 
