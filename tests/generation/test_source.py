@@ -1,0 +1,95 @@
+"""Which latents a piece begins with: its prompt's, then those of the song that it is to be like, then the prior's."""
+
+from dataclasses import replace
+
+import torch
+from tests.support.latent_models import FLAT, small_vae
+from tests.support.tunes import tune
+
+from aurl.generation.encoding import encode
+from aurl.generation.latents import PieceLatents
+from aurl.generation.source import LatentSource
+from aurl.midi.score import Tempos
+from aurl.model.prior.conditions import conditions_of
+from aurl.tokens.codec import Codec
+from aurl.tokens.vocabulary import BOS
+
+CONTEXT = 64
+SONG, OTHER = (Codec().encode(tune(seed)).ids.tolist()[:300] for seed in (1, 2))
+
+
+def starts(found, expected):
+    return torch.equal(found[:, : expected.shape[1]], expected)
+
+
+def test_without_songs_all_is_the_priors():
+    model = small_vae()
+    found = LatentSource(model, context=CONTEXT, prompt=[BOS])(3).first(200)
+    plain = PieceLatents(model, 3).first(200)
+    assert all(torch.equal(found[name], plain[name]) for name in plain)
+
+
+def test_segments_that_a_prompt_fills_are_encoded_from_it():
+    """Of 57 ids 56 are followed by a known one: one local segment of 32 and three fine ones of 16 are full."""
+    model, prompt = small_vae(), SONG[:57]
+    source, means = LatentSource(model, context=CONTEXT, prompt=prompt), encode(model, prompt, context=CONTEXT).mean
+    found, other = source(3).first(200), source(4).first(200)
+    for name, count in (("global", 1), ("local", 1), ("fine", 3)):
+        assert starts(found[name], means[name][:, :count])
+        assert starts(other[name], means[name][:, :count])
+    for name, count in (("local", 1), ("fine", 3)):
+        assert not torch.isclose(found[name][:, count], other[name][:, count]).all()
+
+
+def test_a_prompt_that_fills_nothing_tells_nothing():
+    model = small_vae()
+    found = LatentSource(model, context=CONTEXT, prompt=SONG[:16])(3).first(100)
+    assert torch.equal(found["global"], PieceLatents(model, 3).first(100)["global"])
+
+
+def test_a_song_lends_all_its_latents():
+    model = small_vae()
+    source = LatentSource(model, context=CONTEXT, prompt=[BOS], like=SONG)
+    encoding = encode(model, SONG, context=CONTEXT)
+    for name, mean in encoding.mean.items():
+        assert starts(source(3).first(500)[name], mean)
+    varied = LatentSource(model, context=CONTEXT, prompt=[BOS], like=SONG, variation=2.0)
+    for seed in (3, 4):
+        for name, latents in encoding.draw(seed, 2.0).items():
+            assert starts(varied(seed).first(500)[name], latents)
+
+
+def test_a_prompt_goes_on_like_a_song():
+    """The song begins with the segment after the last that the prompt fills on every level, here after 32 of 57 ids."""
+    model, prompt = small_vae(), SONG[:57]
+    found = LatentSource(model, context=CONTEXT, prompt=prompt, like=OTHER)(3).first(300)
+    begun, song = (encode(model, ids, context=CONTEXT).mean for ids in (prompt, OTHER))
+    assert torch.equal(found["global"], song["global"])
+    assert starts(found["local"], torch.cat([begun["local"][:, :1], song["local"]], 1))
+    assert starts(found["fine"], torch.cat([begun["fine"][:, :3], song["fine"][:, 1:]], 1))
+
+
+def test_one_latent_for_all_is_the_songs():
+    model = small_vae(**FLAT)
+    found = LatentSource(model, context=CONTEXT, prompt=SONG[:57], like=OTHER)(3).first(300)
+    assert torch.equal(found["global"], encode(model, OTHER, context=CONTEXT).mean["global"])
+    alone = LatentSource(model, context=CONTEXT, prompt=SONG[:57])(3).first(300)
+    assert torch.equal(alone["global"], encode(model, SONG[:57], context=CONTEXT).mean["global"])
+
+
+def test_the_prior_is_told_what_the_header_says():
+    """Of the prompt if there is one, else of the song; of a new piece nothing is known yet."""
+    names = ("key", "tempo", "time_signature")
+    model = small_vae(conditions=names)
+    prompt = Codec().encode(replace(tune(1), tempos=Tempos([0], [500_000]))).ids.tolist()[:12]
+    told = conditions_of(torch.tensor([prompt]), names)
+    assert told.tolist()[0][1] > 0
+
+    def drawn(conditions):
+        return PieceLatents(model, 3, conditions=conditions).first(64)["global"]
+
+    found = LatentSource(model, context=CONTEXT, prompt=prompt)(3).first(64)["global"]
+    nothing = LatentSource(model, context=CONTEXT, prompt=[BOS])(3).first(64)["global"]
+    assert torch.equal(found, drawn(told))
+    assert torch.equal(nothing, drawn(None))
+    assert not torch.isclose(nothing, found).all()
