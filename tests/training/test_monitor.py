@@ -79,5 +79,8 @@ def test_numbers_for_people():
     assert describe({"step": 12345, "lr": 0.00061234, "tokens_per_second": 12345.6}) == (
         "step 12,345, lr 0.0006123, tokens_per_second 12,346"
     )
-    assert progress_note(1.2345, 4321.0) == "1.234 nats/token · 4,321 tokens/s"
-    assert progress_note(None, None) == ""
+    known = {"train/nats_per_token": 1.2345, "tokens_per_second": 4321.0, "lr": 0.1}
+    assert progress_note(known) == "1.234 nats/token · 4,321 tokens/s"
+    latent = {"train/kl_global": 0.1, "train/kl_fine": 0.22, "train/bag_fine": 9.0}
+    assert progress_note(known | latent) == "1.234 + 0.320 KL nats/token · 4,321 tokens/s"
+    assert progress_note({}) == ""

@@ -1,17 +1,28 @@
 """Named terms and their weights → one number to minimise and every part of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from aurl.errors import UsageError
-from aurl.loss.reconstruction import cross_entropy_sum, nats
+from aurl.loss.kl import AddUp, alone
+from aurl.loss.terms import (
+    ADVERSARIAL,
+    FEATURE_MATCHING,
+    RECONSTRUCTION,
+    Bags,
+    Deception,
+    Divergence,
+    Likelihood,
+    Outcome,
+    Term,
+    bag_name,
+    kl_name,
+)
+from aurl.model.latents import Level
 from aurl.profile import Profile
-
-Term = Callable[[Tensor, Tensor], Tensor]
-"""(logits (B, T, V), targets (B, T)) → a sum over targets."""
-RECONSTRUCTION = "reconstruction"
+from aurl.profile.training_sections import Loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,49 +31,74 @@ class Losses:
 
     Args:
         total: the weighted sum, with gradient.
-        nats: unweighted negative log-likelihood, without gradient.
-        parts: each term before its weight, without gradient.
+        parts: each term before its weight, as it is logged, without gradient.
     """
 
     total: Tensor
-    nats: Tensor
     parts: dict[str, Tensor]
+
+    @property
+    def nats(self) -> Tensor:
+        """Negative log-likelihood, without weight or smoothing."""
+        return self.parts[RECONSTRUCTION]
 
 
 class Objective:
     """Adds up weighted terms.
 
     Args:
-        terms: name → what it computes.
-        weights: name → factor; a weight that names no term is an error, a term without weight is left out.
-        likelihood_term: a term that equals the plain likelihood, which is then not computed twice.
+        terms: what can be computed.
+        weights: name → factor; a term without weight is not computed.
+
+    Attributes:
+        weights: they may be changed, but none can be added.
 
     Raises:
         UsageError: a weight names no term.
     """
 
-    def __init__(
-        self, terms: Mapping[str, Term], weights: Mapping[str, float], *, likelihood_term: str | None = None
-    ) -> None:
-        if unknown := sorted(set(weights) - set(terms)):
-            raise UsageError(f"weights of unknown loss terms: {', '.join(unknown)}", hint=f"known: {', '.join(terms)}")
-        self._terms = {name: terms[name] for name in weights}
-        self._weights = dict(weights)
-        self._likelihood_term = likelihood_term
+    def __init__(self, terms: Sequence[Term], weights: Mapping[str, float]) -> None:
+        known = [name for term in terms for name in term.names]
+        if unknown := sorted(set(weights) - set(known)):
+            raise UsageError(f"weights of unknown loss terms: {', '.join(unknown)}", hint=f"known: {', '.join(known)}")
+        self.weights = dict(weights)
+        self._terms = [term for term in terms if any(name in weights for name in term.names)]
 
-    def __call__(self, logits: Tensor, targets: Tensor) -> Losses:
-        """Cost of one batch: logits (B, T, V), targets (B, T) with PAD where nothing is predicted."""
-        parts = {name: term(logits, targets) for name, term in self._terms.items()}
-        total = sum((self._weights[name] * part for name, part in parts.items()), start=logits.new_zeros(()))
-        detached = {name: part.detach() for name, part in parts.items()}
-        likelihood = detached.get(self._likelihood_term or "")
-        return Losses(total, nats(logits, targets) if likelihood is None else likelihood, detached)
+    def __call__(self, outcome: Outcome) -> Losses:
+        """Cost of one batch."""
+        charges = {name: charge for term in self._terms for name, charge in term(outcome).items()}
+        weighted = [self.weights[name] * charge.cost for name, charge in charges.items() if name in self.weights]
+        total = sum(weighted, start=outcome.logits.new_zeros(()))
+        return Losses(total, {name: charge.shown for name, charge in charges.items()})
 
 
-def build_objective(profile: Profile) -> Objective:
-    """The objective that the profile describes."""
-    smoothing = profile.training.label_smoothing
-    terms: dict[str, Term] = {
-        RECONSTRUCTION: lambda logits, targets: cross_entropy_sum(logits, targets, label_smoothing=smoothing)
-    }
-    return Objective(terms, {RECONSTRUCTION: 1.0}, likelihood_term=None if smoothing else RECONSTRUCTION)
+def build_objective(profile: Profile, levels: Sequence[Level] = (), *, add_up: AddUp = alone) -> Objective:
+    """The objective that the profile describes.
+
+    Args:
+        profile: its `loss` section counts where there are latents.
+        levels: of the model's latents; none in mode `transformer`.
+        add_up: sums over the processes.
+    """
+    loss = profile.loss
+    terms: list[Term] = [Likelihood(profile.training.label_smoothing)]
+    weights = {RECONSTRUCTION: 1.0}
+    if levels:
+        terms += [Divergence({level.name: free_bits(loss, level) for level in levels}, add_up), Bags(levels)]
+        weights |= kl_weights(levels, loss.beta)
+        weights |= {bag_name(level.name): loss.bag for level in levels if loss.bag}
+    if profile.model.mode == "vae_gan":
+        terms.append(Deception())
+        weights |= {ADVERSARIAL: loss.adversarial, FEATURE_MATCHING: loss.feature_matching}
+    return Objective(terms, weights)
+
+
+def kl_weights(levels: Sequence[Level], beta: float) -> dict[str, float]:
+    """The weights of all KL divergences."""
+    return {kl_name(level.name): beta for level in levels}
+
+
+def free_bits(loss: Loss, level: Level) -> float:
+    """Nats that a latent of `level` may cost in the mean of a batch."""
+    free: float = getattr(loss, f"free_bits_{level.name}")
+    return free

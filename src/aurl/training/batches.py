@@ -19,6 +19,7 @@ class Batch:
     Args:
         inputs: (B, T) ids.
         targets: (B, T) the id after each, PAD where nothing is to be predicted.
+        following: (B, T) the id after each, PAD where there is none: what the window is about, context and all.
         start_steps: (B,) musical time before the first id.
         counts: targets in it; known without asking a GPU.
         hybrid: the hybrid view of the inputs by name, empty where the profile does not ask for it.
@@ -26,6 +27,7 @@ class Batch:
 
     inputs: Tensor
     targets: Tensor
+    following: Tensor
     start_steps: Tensor
     counts: Counts
     hybrid: Mapping[str, Tensor] = field(default_factory=dict)
@@ -37,17 +39,17 @@ class Batch:
         view = {name: collated[name] for name in HybridView._fields if name in collated}
         hybrid = {name: part if name == "roll" else part[:, :-1] for name, part in view.items()}
         targets = targets_of(ids, collated["context"])
-        return cls(ids[:, :-1], targets, collated["start_steps"], Counts.of(targets), hybrid)
+        return cls(ids[:, :-1], targets, ids[:, 1:], collated["start_steps"], Counts.of(targets), hybrid)
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch there."""
         if device.type == "cpu":
             return self
-        inputs, targets, start_steps, *view = (
+        inputs, targets, following, start_steps, *view = (
             part.to(device, non_blocking=True)
-            for part in (self.inputs, self.targets, self.start_steps, *self.hybrid.values())
+            for part in (self.inputs, self.targets, self.following, self.start_steps, *self.hybrid.values())
         )
-        return Batch(inputs, targets, start_steps, self.counts, dict(zip(self.hybrid, view, strict=True)))
+        return Batch(inputs, targets, following, start_steps, self.counts, dict(zip(self.hybrid, view, strict=True)))
 
 
 def batch_counts(batches: Iterable[Batch]) -> Counts:

@@ -12,6 +12,7 @@ from typing import Any
 from aurl.loss.reconstruction import Counts
 from aurl.progress import Interrupts, Progress, Report
 from aurl.training.batches import Batch, batch_counts
+from aurl.training.bound import bound
 from aurl.training.hardware import resident_mib
 from aurl.training.log import MetricsFile
 from aurl.training.monitor import (
@@ -26,6 +27,7 @@ from aurl.training.monitor import (
     seconds_left,
 )
 from aurl.training.optim import set_learning_rate
+from aurl.training.phases import has_risen, phase_at
 from aurl.training.schedules import SCHEDULES, learning_rate
 from aurl.training.session import Session
 from aurl.training.state import Window
@@ -78,6 +80,7 @@ class Loop:
         self._clock = Clock(self._state.seconds)
         self._lap_tokens = 0
         self._lr = 0.0
+        self._phase: dict[str, float] = {}
         self._sums = Sums.on(session.learner.accelerator.device)
         self.latest = Latest(saved_step=self._state.step)
 
@@ -125,6 +128,7 @@ class Loop:
         session, state, training = self._session, self._state, self._training
         self._lr = self._learning_rate()
         set_learning_rate(session.learner.optimizer, self._lr)
+        self._phase = session.learner.enter(phase_at(session.profile, state.step, state.horizon_steps))
         update(session.learner, batches, total, session.processes, self._sums)
         state.step += 1
         state.tokens += total.tokens
@@ -159,7 +163,9 @@ class Loop:
         """
         own = self._sums.window()
         processes, held = self._session.processes, self._state.window
-        nats, loss, tokens, notes = processes.sum(own.nats, own.loss, own.tokens, own.notes)
+        nats, loss, tokens, notes, *parts = processes.sum(
+            own.nats, own.loss, own.tokens, own.notes, *own.parts.values()
+        )
         window = Window(
             held.nats + nats,
             held.loss + loss,
@@ -167,6 +173,7 @@ class Loop:
             held.notes + int(notes),
             held.gradient_norm + own.gradient_norm,
             held.updates + own.updates,
+            held.parts | {name: held.parts.get(name, 0.0) + part for name, part in zip(own.parts, parts, strict=True)},
         )
         check_finite(window, self._state.step, self.latest.saved_step)
         return window
@@ -181,6 +188,7 @@ class Loop:
             "batch": state.batch,
             **metrics_of(window),
             "lr": self._lr,
+            **self._phase,
             "tokens": state.tokens,
             "tokens_per_second": self._lap_tokens / clock.lap(),
             "seconds": state.seconds,
@@ -198,25 +206,18 @@ class Loop:
             logger.info("step %d: %s", self._state.step, describe(metrics))
 
     def _validate(self) -> bool:
-        """Likelihood of the valid split; True if it is the best so far."""
+        """Likelihood of the valid split, or its bound; True if it is the best so far."""
         session = self._session
         self._state.validated_step = self._state.step
         if not session.validation:
             return False
         with self._paused():
-            found = likelihood(
-                session.learner.evaluated, session.validation, session.learner.accelerator, session.processes
-            )
-        improved = note_improvement(self._state, found.nats_per_note)
-        self._write(
-            {
-                "valid/nats_per_token": found.nats_per_token,
-                "valid/nats_per_note": found.nats_per_note,
-                "valid/tokens": found.tokens,
-                "valid/notes": found.notes,
-                "evaluations_since_best": self._state.evaluations_since_best,
-            }
-        )
+            model = session.learner.evaluated
+            measure = bound if model.levels else likelihood
+            found = measure(model, session.validation, session.learner.accelerator, session.processes)
+        risen = has_risen(session.profile, self._state.step, self._state.horizon_steps)
+        improved = note_improvement(self._state, found.criterion, patience_counts=risen)
+        self._write({**found.metrics, "evaluations_since_best": self._state.evaluations_since_best})
         return improved
 
     def _save(self) -> None:
@@ -247,7 +248,7 @@ class Loop:
     def _tell(self) -> None:
         state, metrics = self._state, self.latest.metrics
         left = seconds_left(state, self._training, self._clock.seconds())
-        note = progress_note(metrics.get("train/nats_per_token"), metrics.get("tokens_per_second"))
+        note = progress_note(metrics)
         timed = self._training.max_minutes is not None and state.step >= self._training.log_every
         total = state.horizon_steps if timed else self._training.max_steps
         self._report(Progress("train", state.step, total, "steps", note, left))

@@ -3,10 +3,12 @@
 import logging
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from aurl.errors import AurlError
+from aurl.loss.terms import RECONSTRUCTION, kl_name
 from aurl.profile import Training
 from aurl.training.state import TrainingState, Window
 
@@ -53,7 +55,7 @@ def check_finite(window: Window, step: int, good_step: int) -> None:
     Raises:
         DivergedError: it has; the message says from where to go on.
     """
-    if all(map(math.isfinite, (window.nats, window.loss, window.gradient_norm))):
+    if all(map(math.isfinite, (window.nats, window.loss, window.gradient_norm, *window.parts.values()))):
         return
     good = f"the last good checkpoint is of step {good_step}" if good_step else "there is no checkpoint yet"
     raise DivergedError(
@@ -63,13 +65,14 @@ def check_finite(window: Window, step: int, good_step: int) -> None:
 
 
 def metrics_of(window: Window) -> dict[str, float]:
-    """Means over an interval, named as they are logged."""
+    """Means over an interval, named as they are logged; the reconstruction is `nats_per_token` already."""
     tokens, notes, updates = max(1, window.tokens), max(1, window.notes), max(1, window.updates)
     return {
         "train/loss": window.loss / tokens,
         "train/nats_per_token": window.nats / tokens,
         "train/nats_per_note": window.nats / notes,
         "gradient_norm": window.gradient_norm / updates,
+        **{f"train/{name}": part / tokens for name, part in window.parts.items() if name != RECONSTRUCTION},
     }
 
 
@@ -94,11 +97,17 @@ def seconds_left(state: TrainingState, training: Training, seconds_now: float) -
     return max(0.0, min(bounds)) if bounds else None
 
 
-def note_improvement(state: TrainingState, nats_per_note: float) -> bool:
-    """Count a validation; True if it is the best so far."""
+def note_improvement(state: TrainingState, nats_per_note: float, *, patience_counts: bool = True) -> bool:
+    """Count a validation; True if it is the best so far.
+
+    Args:
+        state: where the run stands.
+        nats_per_note: what was found.
+        patience_counts: whether it may be held against the run that it is not.
+    """
     best = state.best_nats_per_note
     if best is not None and not nats_per_note < best:
-        state.evaluations_since_best += 1
+        state.evaluations_since_best += patience_counts
         return False
     state.best_nats_per_note, state.best_step, state.evaluations_since_best = nats_per_note, state.step, 0
     return True
@@ -115,11 +124,13 @@ def _short(value: Any) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
-def progress_note(nats_per_token: float | None, tokens_per_second: float | None) -> str:
-    """What a person sees beside the bar."""
+def progress_note(metrics: Mapping[str, Any]) -> str:
+    """What a person sees beside the bar: the newest numbers of those that are known."""
     parts = []
-    if nats_per_token is not None:
-        parts.append(f"{nats_per_token:.3f} nats/token")
-    if tokens_per_second is not None:
-        parts.append(f"{tokens_per_second:,.0f} tokens/s")
+    if "train/nats_per_token" in metrics:
+        kl = [value for name, value in metrics.items() if name.startswith(f"train/{kl_name('')}")]
+        divergence = f" + {sum(kl):.3f} KL" if kl else ""
+        parts.append(f"{metrics['train/nats_per_token']:.3f}{divergence} nats/token")
+    if "tokens_per_second" in metrics:
+        parts.append(f"{metrics['tokens_per_second']:,.0f} tokens/s")
     return " · ".join(parts)

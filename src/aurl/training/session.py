@@ -11,7 +11,15 @@ from torch import Tensor
 from aurl.data.dataset import DatasetInfo
 from aurl.profile import Profile
 from aurl.training.batches import BatchStream, ValidationBatches
-from aurl.training.checkpoint import EMA, MODEL, OPTIMIZER, RANDOM, Checkpoints
+from aurl.training.checkpoint import (
+    DISCRIMINATOR,
+    DISCRIMINATOR_OPTIMIZER,
+    EMA,
+    MODEL,
+    OPTIMIZER,
+    RANDOM,
+    Checkpoints,
+)
 from aurl.training.optim import optimizer_tensors
 from aurl.training.processes import Processes
 from aurl.training.random_state import random_tensors
@@ -59,6 +67,10 @@ class Session:
         }
         if learner.average is not None:
             groups[EMA] = learner.average.module.state_dict()
+        if learner.adversary is not None:
+            adversary = learner.adversary
+            groups[DISCRIMINATOR] = adversary.plain.state_dict()
+            groups[DISCRIMINATOR_OPTIMIZER] = optimizer_tensors(adversary.optimizer, adversary.plain)
         scaler = learner.accelerator.scaler
         facts = {
             "training": state.to_json(),

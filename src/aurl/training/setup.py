@@ -12,21 +12,16 @@ from aurl.data.curriculum import CURRICULUM
 from aurl.data.dataset import DatasetInfo, TokenDataset, open_dataset
 from aurl.data.truncation import TRUNCATION
 from aurl.errors import DamagedError, UsageError
-from aurl.loss.objective import build_objective
-from aurl.model.build import build_model
-from aurl.model.weights import load_weights
 from aurl.profile import Profile
-from aurl.training.averaging import average_weights
 from aurl.training.batches import BatchStream, ValidationBatches
-from aurl.training.checkpoint import EMA, MODEL, OPTIMIZER, RANDOM, Checkpoints, Found, read_tensors
+from aurl.training.checkpoint import RANDOM, Checkpoints, Found, read_tensors
+from aurl.training.learner import build_learner
 from aurl.training.monitor import estimate_horizon
-from aurl.training.optim import OPTIMIZERS, load_optimizer_tensors
 from aurl.training.processes import Processes
 from aurl.training.random_state import seed_process, set_random_tensors
 from aurl.training.run import Run, create_run
 from aurl.training.session import Session
 from aurl.training.state import TrainingState
-from aurl.training.steps import Learner
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +63,7 @@ def build_session(
     data = open_dataset(Path(run.facts()["dataset"]))
     _check_codec(run, data)
     state = _state(profile, processes, found)
-    learner = _learner(profile, data, accelerator, found)
+    learner = build_learner(profile, data.codec, accelerator, found)
     stream = _stream(profile, data, processes, state, on_gpu=accelerator.device.type == "cuda")
     section = profile.data
     valid = TokenDataset(data.folder, "valid", seq_len=section.seq_len, hybrid=section.hybrid)
@@ -118,24 +113,6 @@ def _training_windows(profile: Profile, data: DatasetInfo) -> TokenDataset:
     return TokenDataset(
         data.folder, "train", seq_len=section.seq_len, truncation=truncation, augment=augment, hybrid=section.hybrid
     )
-
-
-def _learner(profile: Profile, data: DatasetInfo, accelerator: Accelerator, found: Found | None) -> Learner:
-    training = profile.training
-    seed_process(training.seed, rank=0)  # all processes begin with the same weights
-    plain = build_model(profile, data.codec).to(accelerator.device)
-    optimizer = OPTIMIZERS.from_component(training.optimizer, plain, training.lr, training.weight_decay)
-    average = average_weights(plain, training.ema_decay) if training.ema_decay else None
-    if found is not None:
-        load_weights(plain, found.folder / f"{MODEL}.safetensors")
-        load_optimizer_tensors(optimizer, plain, read_tensors(found.folder, OPTIMIZER))
-        if average is not None:
-            load_weights(average.module, found.folder / f"{EMA}.safetensors")
-            average.n_averaged.fill_(TrainingState.from_json(found.state["training"]).step)
-    model, prepared = accelerator.prepare(plain, optimizer)
-    if accelerator.scaler is not None and found is not None and found.state.get("scaler"):
-        accelerator.scaler.load_state_dict(found.state["scaler"])
-    return Learner(accelerator, model, plain, prepared, build_objective(profile), average, training.clip_norm)
 
 
 def _state(profile: Profile, processes: Processes, found: Found | None) -> TrainingState:

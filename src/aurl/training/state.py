@@ -21,6 +21,7 @@ class Window:
         notes: targets that begin a note.
         gradient_norm: sum over updates, before clipping.
         updates: how many.
+        parts: term of the objective → its sum, as it is logged.
     """
 
     nats: float = 0.0
@@ -29,6 +30,7 @@ class Window:
     notes: int = 0
     gradient_norm: float = 0.0
     updates: int = 0
+    parts: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -45,7 +47,7 @@ class TrainingState:
         records: lines of `metrics.jsonl` written.
         validated_step: step of the newest validation, 0 before there is one.
         best_step: step of the best validation, 0 before there is one.
-        best_nats_per_note: its value.
+        best_nats_per_note: its value; with latents that of the bound, KL divergence and all.
         evaluations_since_best: how many validations did not improve on it.
         window: sums since the last line of metrics, over all processes.
     """

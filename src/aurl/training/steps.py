@@ -1,7 +1,8 @@
 """One optimizer update, and the likelihood of a whole split."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import cast
 
 import torch
 from accelerate import Accelerator
@@ -9,11 +10,19 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
-from aurl.loss.objective import Objective
+from aurl.loss.objective import Losses, Objective, kl_weights
 from aurl.loss.reconstruction import Counts
+from aurl.loss.terms import Outcome
+from aurl.model.vae_gan import MusicTransformerVAEGAN
+from aurl.training.adversary import Adversary
 from aurl.training.batches import Batch, batch_counts
+from aurl.training.optim import set_learning_rate
+from aurl.training.phases import Phase
 from aurl.training.processes import Processes
 from aurl.training.state import Window
+
+DISCRIMINATOR, DISCRIMINATOR_ACCURACY = "discriminator", "discriminator_accuracy"
+"""Names in the log of the discriminator's own loss, and of the share of its scores that are on the right side."""
 
 
 @dataclass
@@ -28,15 +37,39 @@ class Learner:
         objective: what is minimised.
         average: moving average of `plain`, None without.
         clip_norm: largest gradient norm, 0 to leave it.
+        adversary: the discriminator of mode `vae_gan`, None in others.
     """
 
     accelerator: Accelerator
     model: nn.Module
-    plain: nn.Module
+    plain: MusicTransformerVAEGAN
     optimizer: Optimizer
     objective: Objective
     average: AveragedModel | None
     clip_norm: float
+    adversary: Adversary | None = None
+
+    def enter(self, phase: Phase) -> dict[str, float]:
+        """Do the next updates as `phase` says.
+
+        Returns:
+            What of it there is in this mode, by its name in the log.
+        """
+        if not self.plain.levels:
+            return {}
+        self.plain.word_dropout = phase.word_dropout
+        self.objective.weights |= kl_weights(self.plain.levels, phase.beta)
+        told = {"beta": phase.beta, "word_dropout": phase.word_dropout}
+        if self.adversary is None:
+            return told
+        self.adversary.stage = phase.stage
+        set_learning_rate(self.adversary.optimizer, phase.discriminator_lr)
+        return told | {"stage": phase.stage, "discriminator_lr": phase.discriminator_lr}
+
+    @property
+    def listener(self) -> Adversary | None:
+        """The adversary once its time has come."""
+        return self.adversary if self.adversary is not None and self.adversary.stage else None
 
     @property
     def parameters(self) -> int:
@@ -44,9 +77,9 @@ class Learner:
         return sum(parameter.numel() for parameter in self.plain.parameters() if parameter.requires_grad)
 
     @property
-    def evaluated(self) -> nn.Module:
+    def evaluated(self) -> MusicTransformerVAEGAN:
         """The weights that are validated, kept as best and sampled from: the average, or else the model itself."""
-        return self.plain if self.average is None else self.average.module
+        return self.plain if self.average is None else cast("MusicTransformerVAEGAN", self.average.module)
 
 
 def zero(device: torch.device) -> Tensor:
@@ -61,6 +94,7 @@ class Sums:
     nats: Tensor
     loss: Tensor
     gradient_norm: Tensor
+    parts: dict[str, Tensor] = field(default_factory=dict)
     tokens: int = 0
     notes: int = 0
     updates: int = 0
@@ -70,10 +104,20 @@ class Sums:
         """Nothing summed yet."""
         return cls(zero(device), zero(device), zero(device))
 
+    def add(self, losses: Losses) -> None:
+        """Take what one batch cost."""
+        self.nats += losses.nats
+        self.loss += losses.total.detach()
+        for name, part in losses.parts.items():
+            self.parts.setdefault(name, torch.zeros_like(self.nats)).add_(part)
+
     def window(self) -> Window:
         """Plain numbers; waits for the device."""
-        values = torch.stack([self.nats, self.loss, self.gradient_norm]).tolist()
-        return Window(values[0], values[1], self.tokens, self.notes, values[2], self.updates)
+        sums = [self.nats, self.loss, self.gradient_norm, *self.parts.values()]
+        nats, loss, norm, *parts = torch.stack(sums).tolist()
+        return Window(
+            nats, loss, self.tokens, self.notes, norm, self.updates, dict(zip(self.parts, parts, strict=True))
+        )
 
 
 def update(learner: Learner, batches: Sequence[Batch], total: Counts, processes: Processes, sums: Sums) -> None:
@@ -89,26 +133,41 @@ def update(learner: Learner, batches: Sequence[Batch], total: Counts, processes:
         processes: how many share the work.
         sums: of this process.
     """
-    accelerator = learner.accelerator
+    accelerator, listener = learner.accelerator, learner.listener
     scale = processes.world * len(batches) / max(1, total.tokens)
+    models = [learner.model] if listener is None else [learner.model, listener.model]
+    optimizers = [learner.optimizer] if listener is None else [learner.optimizer, listener.optimizer]
     for batch in batches:
-        with accelerator.accumulate(learner.model):
-            moved = batch.to(accelerator.device)
-            logits = learner.model(moved.inputs, start_steps=moved.start_steps)
-            losses = learner.objective(logits, moved.targets)
+        with accelerator.accumulate(*models):
+            losses = _losses(learner, batch.to(accelerator.device), scale)
             accelerator.backward(losses.total * scale)
-            sums.nats += losses.nats
-            sums.loss += losses.total.detach()
+            sums.add(losses)
             if accelerator.sync_gradients:
                 sums.gradient_norm += _clip(learner)
-            learner.optimizer.step()
-            learner.optimizer.zero_grad(set_to_none=True)
+            for optimizer in optimizers:
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
     if learner.average is not None:
         learner.average.update_parameters(learner.plain)
     own = batch_counts(batches)
     sums.tokens += own.tokens
     sums.notes += own.notes
     sums.updates += 1
+
+
+def _losses(learner: Learner, batch: Batch, scale: float) -> Losses:
+    """What a batch costs the generator; what it costs the discriminator has had its backward pass already."""
+    if not learner.plain.levels:
+        logits = learner.model(batch.inputs, start_steps=batch.start_steps)
+        return learner.objective(Outcome(logits, batch.targets, batch.following))
+    latent = learner.model(batch.inputs, start_steps=batch.start_steps, following=batch.following)
+    outcome = Outcome(latent.logits, batch.targets, batch.following, latent)
+    if learner.listener is None:
+        return learner.objective(outcome)
+    verdict, heard = learner.listener.judge(learner.plain, batch, latent, scale)
+    losses = learner.objective(replace(outcome, heard=heard))
+    judged = {DISCRIMINATOR: verdict.loss.detach(), DISCRIMINATOR_ACCURACY: verdict.correct}
+    return replace(losses, parts=losses.parts | judged)
 
 
 def _clip(learner: Learner) -> Tensor:

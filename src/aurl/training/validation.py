@@ -37,6 +37,21 @@ class Likelihood:
         """All nats, those of time, velocity and control ids too, per note; NaN without notes."""
         return self.nats / self.notes if self.notes else float("nan")
 
+    @property
+    def criterion(self) -> float:
+        """What the best weights have least of."""
+        return self.nats_per_note
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Everything by its name in the log."""
+        return {
+            "valid/nats_per_token": self.nats_per_token,
+            "valid/nats_per_note": self.nats_per_note,
+            "valid/tokens": self.tokens,
+            "valid/notes": self.notes,
+        }
+
 
 def likelihood(
     model: nn.Module, batches: Iterable[Batch], accelerator: Accelerator, processes: Processes

@@ -1,0 +1,150 @@
+"""The terms of the objective: each computes one or several named costs from what the model made of a batch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from aurl.loss.adversarial import Heard, deception, feature_distance
+from aurl.loss.bag import bag_sum
+from aurl.loss.kl import AddUp, alone, with_free_bits
+from aurl.loss.reconstruction import cross_entropy_sum, nats
+from aurl.model.latents import Level
+from aurl.model.latents.parts import Reconstruction
+
+RECONSTRUCTION, ADVERSARIAL, FEATURE_MATCHING = "reconstruction", "adversarial", "feature_matching"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a model made of a batch.
+
+    Args:
+        logits: (B, T, V).
+        targets: (B, T), PAD where nothing is to be predicted.
+        following: (B, T) ids that the latents are of, padded with PAD.
+        latent: what there is with latents, None in mode `transformer`.
+        heard: what a discriminator heard, None where none listens.
+    """
+
+    logits: Tensor
+    targets: Tensor
+    following: Tensor
+    latent: Reconstruction | None = None
+    heard: Heard | None = None
+
+
+class Charge(NamedTuple):
+    """What one term costs.
+
+    Args:
+        cost: what is minimised, before its weight.
+        shown: what is logged, without gradient: without smoothing, and what is free too.
+    """
+
+    cost: Tensor
+    shown: Tensor
+
+
+class Term(Protocol):
+    """A family of costs that are computed together, as sums over targets or latents."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all its costs."""
+        ...
+
+    def __call__(self, outcome: Outcome) -> dict[str, Charge]:
+        """Name → cost; nothing where the outcome is not (yet) of the kind that it is about."""
+        ...
+
+
+class Likelihood:
+    """Cross entropy of the targets.
+
+    Args:
+        label_smoothing: share of the probability that is spread over all ids, 0–1.
+    """
+
+    names = (RECONSTRUCTION,)
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        self._smoothing = label_smoothing
+
+    def __call__(self, outcome: Outcome) -> dict[str, Charge]:
+        """`shown` is the plain negative log-likelihood."""
+        cost = cross_entropy_sum(outcome.logits, outcome.targets, label_smoothing=self._smoothing)
+        plain = nats(outcome.logits, outcome.targets) if self._smoothing else cost.detach()
+        return {RECONSTRUCTION: Charge(cost, plain)}
+
+
+class Divergence:
+    """KL divergence of every level.
+
+    Args:
+        free_nats: level → nats that a latent may cost in the mean of a batch.
+        add_up: the mean is over all processes.
+    """
+
+    def __init__(self, free_nats: Mapping[str, float], add_up: AddUp = alone) -> None:
+        self.names = tuple(map(kl_name, free_nats))
+        self._free_nats, self._add_up = free_nats, add_up
+
+    def __call__(self, outcome: Outcome) -> dict[str, Charge]:
+        """`shown` is all of it, what is free too."""
+        if outcome.latent is None:
+            return {}
+        kl = outcome.latent.kl
+        real = {level: posterior.real for level, posterior in outcome.latent.posteriors.items()}
+        costs = with_free_bits(kl, real, self._free_nats, self._add_up)
+        return {kl_name(level): Charge(cost, kl[level].detach().sum()) for level, cost in costs.items()}
+
+
+class Bags:
+    """What each latent tells by itself of the ids in its segment.
+
+    Args:
+        levels: whose latents.
+    """
+
+    def __init__(self, levels: Sequence[Level]) -> None:
+        self.names = tuple(bag_name(level.name) for level in levels)
+        self._levels = tuple(levels)
+
+    def __call__(self, outcome: Outcome) -> dict[str, Charge]:
+        """One cost for each level."""
+        if outcome.latent is None:
+            return {}
+        ids, bags = outcome.following, outcome.latent.bags
+        positions = torch.arange(ids.shape[1], device=ids.device)
+        costs = {level.name: bag_sum(bags[level.name], ids, level.segment_of(positions)) for level in self._levels}
+        return {bag_name(level): Charge(cost, cost.detach()) for level, cost in costs.items()}
+
+
+class Deception:
+    """What it takes to sound real to a discriminator, and to look real to its layers."""
+
+    names = (ADVERSARIAL, FEATURE_MATCHING)
+
+    def __call__(self, outcome: Outcome) -> dict[str, Charge]:
+        """Nothing while no discriminator listens."""
+        heard = outcome.heard
+        if heard is None:
+            return {}
+        costs = {
+            ADVERSARIAL: deception(heard.fake, heard.tokens),
+            FEATURE_MATCHING: feature_distance(heard.real, heard.fake, heard.tokens),
+        }
+        return {name: Charge(cost, cost.detach()) for name, cost in costs.items()}
+
+
+def kl_name(level: str) -> str:
+    """Name of a level's KL divergence, here and in the log."""
+    return f"kl_{level}"
+
+
+def bag_name(level: str) -> str:
+    """Name of what a level's bag of ids costs, here and in the log."""
+    return f"bag_{level}"

@@ -1,0 +1,75 @@
+"""From a profile to models and optimizers, as new or as a checkpoint left them, shared out by Accelerate."""
+
+from functools import partial
+
+from accelerate import Accelerator
+
+from aurl.errors import UsageError
+from aurl.loss.objective import build_objective
+from aurl.model.build import HasVocabulary, build_discriminator, build_model
+from aurl.model.vae_gan import MusicTransformerVAEGAN
+from aurl.model.weights import load_weights
+from aurl.profile import Profile
+from aurl.training.adversary import Adversary, discriminator_optimizer
+from aurl.training.averaging import average_weights
+from aurl.training.checkpoint import (
+    DISCRIMINATOR,
+    DISCRIMINATOR_OPTIMIZER,
+    EMA,
+    MODEL,
+    OPTIMIZER,
+    Found,
+    read_tensors,
+)
+from aurl.training.optim import OPTIMIZERS, load_optimizer_tensors
+from aurl.training.random_state import seed_process
+from aurl.training.state import TrainingState
+from aurl.training.steps import Learner
+
+
+def build_learner(profile: Profile, codec: HasVocabulary, accelerator: Accelerator, found: Found | None) -> Learner:
+    """Everything that an update touches; all processes begin with the same weights.
+
+    Raises:
+        DamagedError: the checkpoint does not fit the profile.
+        UsageError: the precision is not one that two optimizers can share.
+    """
+    training = profile.training
+    seed_process(training.seed, rank=0)
+    plain = build_model(profile, codec).to(accelerator.device)
+    plain.level_dropout = profile.latent.level_dropout
+    if plain.bags is not None and not profile.loss.bag:
+        plain.bags.requires_grad_(False)  # processes would wait for gradients that never come
+    optimizer = OPTIMIZERS.from_component(training.optimizer, plain, training.lr, training.weight_decay)
+    average = average_weights(plain, training.ema_decay) if training.ema_decay else None
+    if found is not None:
+        load_weights(plain, found.folder / f"{MODEL}.safetensors")
+        load_optimizer_tensors(optimizer, plain, read_tensors(found.folder, OPTIMIZER))
+        if average is not None:
+            load_weights(average.module, found.folder / f"{EMA}.safetensors")
+            average.n_averaged.fill_(TrainingState.from_json(found.state["training"]).step)
+    model, prepared = accelerator.prepare(plain, optimizer)
+    if accelerator.scaler is not None and found is not None and found.state.get("scaler"):
+        accelerator.scaler.load_state_dict(found.state["scaler"])
+    adversary = _adversary(profile, plain, accelerator, found) if profile.model.mode == "vae_gan" else None
+    objective = build_objective(profile, plain.levels, add_up=partial(accelerator.reduce, reduction="sum"))
+    return Learner(accelerator, model, plain, prepared, objective, average, training.clip_norm, adversary)
+
+
+def _adversary(
+    profile: Profile, generator: MusicTransformerVAEGAN, accelerator: Accelerator, found: Found | None
+) -> Adversary:
+    if accelerator.scaler is not None:
+        raise UsageError(
+            "mode vae_gan cannot be trained in fp16: one loss scale does not suit two optimizers",
+            hint='choose training.precision = "bf16" or "fp32"',
+        )
+    plain = build_discriminator(profile, generator).to(accelerator.device)
+    optimizer = discriminator_optimizer(plain, profile.discriminator.lr)
+    if found is not None:
+        load_weights(plain, found.folder / f"{DISCRIMINATOR}.safetensors")
+        load_optimizer_tensors(optimizer, plain, read_tensors(found.folder, DISCRIMINATOR_OPTIMIZER))
+    if accelerator.ddp_handler is not None:
+        accelerator.ddp_handler.find_unused_parameters = True  # at first some of its parts are not heard
+    model, prepared = accelerator.prepare(plain, optimizer)
+    return Adversary(accelerator, model, plain, prepared)
