@@ -8,7 +8,7 @@ import torch
 
 from aurl.data.dataset import Rows, TokenDataset
 from aurl.evaluation.latents import latent_use
-from aurl.generation.load import EMA_FILE, MODEL_FILE, Loaded
+from aurl.generation.load import EMA_FILE, MODEL_FILE, Loaded, choose_device
 from aurl.model.build import build_model
 from aurl.model.vae_gan import MusicTransformerVAEGAN
 from aurl.model.weights import load_weights
@@ -40,15 +40,16 @@ def held_out(dataset: Path, *, seq_len: int, count: int) -> Iterator[Rows]:
 def use_of(loaded: Loaded, dataset: Path, *, windows: int) -> dict[str, float]:
     """Figures of `LatentUse` for each token, in bf16 as in training."""
     rows = held_out(dataset, seq_len=loaded.profile.data.seq_len, count=windows)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        return latent_use(_plain(loaded), rows).per_token()
+    model = plain(loaded)
+    with torch.autocast(next(model.parameters()).device.type, dtype=torch.bfloat16):
+        return latent_use(model, rows).per_token()
 
 
-def _plain(loaded: Loaded) -> MusicTransformerVAEGAN:
+def plain(loaded: Loaded) -> MusicTransformerVAEGAN:
     """The model with weights as in training: packed ones are for few rows, and know no bf16."""
     model = build_model(loaded.profile, loaded.codec)
     load_weights(model, loaded.checkpoint / (EMA_FILE if loaded.is_average else MODEL_FILE))
-    return model.eval()
+    return model.eval().to(choose_device())
 
 
 def by_level(figures: dict[str, float], prefix: str) -> str:
