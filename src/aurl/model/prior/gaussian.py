@@ -1,16 +1,15 @@
 """A normal distribution; the standard one where nothing is known."""
 
-import math
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from aurl.model.latents.posterior import Posterior
 from aurl.model.prior.kinds import PRIORS, Prior
+from aurl.model.prior.normal import LOG_VARIANCE_LIMIT, FromContext, bounded, log_density
 
 
 class Gaussian(Prior):
-    """Diagonal normal, whose means and variances are linear in the context; without one N(0, 1).
+    """Diagonal normal, whose means and log-variances are linear in the context; without one N(0, 1).
 
     Args:
         size: dimensions of a latent.
@@ -19,22 +18,18 @@ class Gaussian(Prior):
 
     def __init__(self, size: int, context_size: int) -> None:
         super().__init__(size, context_size)
-        self.parameters_of = nn.Linear(context_size, 2 * size) if context_size else None
-        if self.parameters_of is not None:  # begins as N(0, 1)
-            nn.init.zeros_(self.parameters_of.weight)
-            nn.init.zeros_(self.parameters_of.bias)
+        # Without context the encoder can scale its latents as it likes; a learned scale would only repeat that.
+        self.parameters_of = FromContext(context_size, torch.zeros(2 * size)) if context_size else None
 
     def _moments(self, like: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        if self.parameters_of is None or context is None:
+        if self.parameters_of is None:
             return torch.zeros_like(like), torch.zeros_like(like)
-        mean, log_variance = self.parameters_of(context).float().chunk(2, -1)
-        return mean, log_variance
+        mean, log_variance = self.parameters_of(context).chunk(2, -1)
+        return mean, bounded(log_variance, LOG_VARIANCE_LIMIT)
 
     def log_prob(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         """Log density."""
-        mean, log_variance = self._moments(z, context)
-        squares = (z - mean).square() * torch.exp(-log_variance)
-        return -0.5 * (squares + log_variance + math.log(2 * math.pi)).sum(-1)
+        return log_density(z, *self._moments(z, context))
 
     def sample(self, noise: Tensor, choice: Tensor, context: Tensor | None = None) -> Tensor:
         """Mean and deviation applied to the noise."""
