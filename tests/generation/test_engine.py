@@ -2,8 +2,8 @@ from itertools import pairwise
 
 import pytest
 import torch
+from tests.support.legal_ids import walk
 
-from aurl.generation.constraints import GrammarMask
 from aurl.generation.context import Context, elapsed_steps, header_length
 from aurl.generation.engine import Engine
 from aurl.generation.sampling import Sampler
@@ -159,22 +159,10 @@ def test_two_hundred_untrained_pieces_without_a_fault(codec):
     assert notes == sum(id_ < NOTE_ON.stop for piece in batch.pieces for id_ in piece.ids)
 
 
-def walk(count, seed=0):
-    """Legal ids that never end."""
-    generator = torch.Generator().manual_seed(seed)
-    mask, ids = GrammarMask(GRAMMAR, 1), []
-    for _ in range(count):
-        weight = (mask.bias(torch.device("cpu"))[0] == 0).float()
-        weight[EOS] = 0
-        ids.append(int(torch.multinomial(weight, 1, generator=generator)))
-        mask.advance(0, ids[-1])
-    return ids
-
-
 def test_the_context_never_exceeds_what_was_trained():
     """Past the context, logits are those of header and last half, read as the middle of a piece."""
     model = small_model()
-    ids = walk(200)
+    ids = walk(GRAMMAR, 200)
     context = Context(model, context=CONTEXT, prompt=ids[:10], batch=1, device=torch.device("cpu"))
     logits = context.read()
     header = header_length(ids)
@@ -192,7 +180,7 @@ def test_the_context_never_exceeds_what_was_trained():
 
 
 def test_a_prompt_longer_than_the_context_is_read_by_its_end():
-    model, ids = small_model(), walk(500)
+    model, ids = small_model(), walk(GRAMMAR, 500)
     context = Context(model, context=CONTEXT, prompt=ids, batch=3, device=torch.device("cpu"))
     header = header_length(ids)
     tail = CONTEXT // 2 - header

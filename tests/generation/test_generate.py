@@ -3,15 +3,18 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from tests.support.latent_models import SMALL, small_vae
 from tests.support.runs import write_run
 
 from aurl.errors import DamagedError, NotFoundError, UsageError
 from aurl.generation.generate import generate
 from aurl.generation.load import load_run
+from aurl.generation.pieces import make_pieces
 from aurl.generation.request import Request
 from aurl.midi.clock import seconds_at
 from aurl.midi.score import KeySignatures, Notes, Score, Tempos, TimeSignatures, Track
 from aurl.midi.write import save_midi
+from aurl.profile import Generation
 from aurl.progress import Interrupts
 from aurl.tokens.codec import Codec
 from aurl.tokens.grammar import Grammar
@@ -162,6 +165,9 @@ def test_a_whole_song_is_continued_past_its_end(runs, tmp_path):
         ({"bars": 0}, "0 bars"),
         ({"bars": 2, "seconds": 2.0}, "one in bars"),
         ({"prompt_seconds": 2.0}, "without a prompt"),
+        ({"variation": 0.5}, "variation of no song"),
+        ({"variation": -0.5, "like": song()}, "variation is -0.5"),
+        ({"latent_temperature": -1.0}, "latent_temperature is -1.0"),
         ({"prompt": song(), "prompt_seconds": -1.0}, "-1.0 seconds"),
         (
             {
@@ -272,3 +278,62 @@ def test_a_prompt_is_prepared_as_the_data_were(tmp_path):
     piece = generate(run, Request(prompt=late, prompt_seconds=5.0, seconds=1.0, seed=0), threads=1)[0]
     given = CODECS["beats"].encode(song()).ids[: piece.prompt_tokens]
     np.testing.assert_array_equal(piece.ids[: piece.prompt_tokens], given)
+
+
+@pytest.fixture(scope="module", params=["vae", "vae_gan"])
+def latent_run(request, tmp_path_factory):
+    small = [f"{key}={value}" for key, value in SMALL.items() if key.startswith("latent.")]
+    folder = tmp_path_factory.mktemp("latents") / "run"
+    return write_run(folder, CODECS["beats"], overrides=[f"model.mode={request.param}", *small])
+
+
+def test_the_prior_makes_pieces(latent_run):
+    together = generate(latent_run, Request(count=4, seed=40, seconds=3.0), threads=1)
+    alone = generate(latent_run, Request(count=1, seed=42, seconds=3.0), threads=1)
+    np.testing.assert_array_equal(alone[0].ids, together[2].ids)
+    assert len({piece.ids.tobytes() for piece in together}) == 4
+    for piece in together:
+        assert Grammar.of(CODECS["beats"]).check(piece.ids) == []
+        targets = len(piece.ids) - 1
+        assert piece.latents == {"global": 1, "local": -(-targets // 32), "fine": -(-targets // 16)}
+
+
+def test_a_piece_like_a_song_is_as_long_as_the_song_unless_asked(latent_run):
+    [piece] = generate(latent_run, Request(like=song(), seed=3), threads=1)
+    assert 60 * 32 - 32 <= steps(piece.ids) <= 60 * 32
+    [short] = generate(latent_run, Request(like=song(), seed=3, seconds=4.0), threads=1)
+    assert length_seconds(short) <= 4.02
+
+
+def test_a_song_is_continued_like_another(latent_run):
+    wanted = Request(like=song(), prompt=song(), prompt_seconds=2.0, bars=2, seed=3)
+    [piece] = generate(latent_run, wanted, threads=1)
+    given = CODECS["beats"].encode(song()).ids
+    assert piece.prompt_tokens > 10
+    np.testing.assert_array_equal(piece.ids[: piece.prompt_tokens], given[: piece.prompt_tokens])
+    assert steps(piece.ids) <= 9 * 32
+
+
+def test_a_song_without_notes_is_refused(latent_run):
+    with pytest.raises(UsageError, match="no note in the song"):
+        generate(latent_run, Request(like=Score()), threads=1)
+
+
+def distinct(**asked):
+    """How many different pieces two seeds make where ids are a function of latents alone."""
+    request = Request(count=2, seed=0, seconds=2.0, temperature=0.0, **asked)
+    model, defaults = small_vae(CODECS["beats"]), Generation()
+    pieces = make_pieces(model, CODECS["beats"], request, context=64, defaults=defaults)
+    return len({piece.ids.tobytes() for piece in pieces})
+
+
+def test_variation_and_latent_temperature_reach_the_latents():
+    assert [distinct(), distinct(latent_temperature=0.0)] == [2, 1]
+    assert [distinct(like=song()), distinct(like=song(), variation=3.0)] == [1, 2]
+
+
+@pytest.mark.parametrize("asked", [{"like": song()}, {"latent_temperature": 0.5}])
+def test_a_model_without_latents_says_what_it_lacks(runs, asked):
+    with pytest.raises(UsageError, match=r"latents.*mode transformer") as caught:
+        generate(runs["beats"], Request(**asked), threads=1)
+    assert "--profile vae" in caught.value.hint
