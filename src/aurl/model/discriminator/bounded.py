@@ -1,14 +1,20 @@
 """Linear layers that lengthen no vector, and what stands between them."""
 
 from contextlib import AbstractContextManager, nullcontext
+from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import embedding, leaky_relu, linear, pad
+from torch.nn.functional import embedding, leaky_relu, linear, normalize, pad
 from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrize import ParametrizationList
 
-POWER_ITERATIONS = 4
-"""Per forward pass in training; the vectors are kept, so that they only have to follow the weights."""
+SQUARINGS = 10
+"""Of the Gram matrix in each forward pass in training: as good as 2 ** 10 power iterations, in 10 small products.
+
+A spectrum that begins flat stays nearly so, and there power iterations are slow: after 8 of them σ was up to 1.045 in
+the first steps with Adam at 1e-3; with 8 squarings 1.006, with 10 1.002.
+"""
 NEGATIVE_SLOPE = 0.2
 
 
@@ -21,7 +27,8 @@ def full_precision(x: Tensor) -> AbstractContextManager[None]:
 class Bounded(nn.Linear):
     """A linear layer whose largest singular value is 1 (Miyato et al., Spectral Normalization, 2018).
 
-    It begins orthogonal, so that the norm is exact from the start. The norm is computed in float32 under autocast.
+    It begins orthogonal, so that the norm is exact from the start, and torch's estimate of it is helped to follow the
+    weights. Both in float32 under autocast.
 
     Args:
         in_features: size of what it takes.
@@ -32,13 +39,26 @@ class Bounded(nn.Linear):
         super().__init__(in_features, out_features)
         nn.init.orthogonal_(self.weight)
         nn.init.zeros_(self.bias)
-        spectral_norm(self, n_power_iterations=POWER_ITERATIONS)
+        spectral_norm(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """`(..., in_features)` → `(..., out_features)`."""
         with full_precision(x):
+            if self.training:
+                self._follow()
             weight = self.weight
         return linear(x, weight, self.bias)
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """Turn the right singular vector that torch keeps, from which its own power iteration starts, to the first."""
+        parametrized = cast("ParametrizationList", cast("nn.ModuleDict", self.parametrizations)["weight"])
+        weight, right = parametrized.original, dict(parametrized[0].named_buffers())["_v"]
+        power = weight @ weight.T
+        for _ in range(SQUARINGS):
+            power = power / power.trace()
+            power = power @ power
+        right.copy_(normalize(weight.T @ (power @ (weight @ right)), dim=0))
 
 
 class Head(Bounded):

@@ -1,8 +1,9 @@
 """Rhythm, harmony, melody and dynamics of each segment of 64 ids, so that a gradient reaches one-hots.
 
 Conventions: means are over the onsets of the segment, or over those of its pairs that are named; a pair belongs to the
-segment of its second note, and its first may lie before. Where there is nothing to take a mean of, it is 0. Intervals
-fold octaves and inversions: 0 (unison, octave), 1 (semitone, major seventh) … 6 (tritone).
+segment of its second note, and its first may lie before. Where there is nothing to take a mean of, it is 0. Onsets at
+most one step apart sound together. Intervals fold octaves and inversions: 0 (unison, octave), 1 (semitone, major
+seventh) … 6 (tritone). Drums are notes like any other.
 
 =====================  ====  =======================================================================================
 density                   1  onsets per id, times 2 (0…1)
@@ -82,14 +83,22 @@ def musical_features(notes: Notes) -> dict[str, Tensor]:
 def rhythm(notes: Notes) -> dict[str, Tensor]:
     """Density, pace, pulse and gait."""
     beats = segmented(notes.steps).sum(2)[..., None] / STEPS_PER_BEAT
-    turn = (notes.phase * taken(notes.phase, notes.before).conj()).real
-    east, north = mean(notes.phase.real, notes.onset), mean(notes.phase.imag, notes.onset)
+    # Divided, not multiplied by the conjugate: then what turns both onsets has no gradient, as it has no effect.
+    turn = (notes.phase / taken(notes.phase, notes.before)).real
     return {
         "density": 2 * segmented(notes.onset).mean(2)[..., None],
         "pace": torch.log2(1 + beats) / 4,
-        "pulse": east.square() + north.square(),
+        "pulse": pulse(notes.onset[..., None], notes.phase),
         "gait": mean(turn, notes.onset * (notes.before >= 0)),
     }
+
+
+def pulse(onset: Tensor, phase: Tensor) -> Tensor:
+    """`(B, S, periods)`: as the sum over pairs of onsets of how one turns from the other, linear in what is between."""
+    ahead, back = segmented(onset * phase), segmented(onset / phase)
+    pairs = (ahead * (back.cumsum(2) - back)).real.sum(2)
+    count = segmented(onset).sum(2)
+    return (count + 2 * pairs) / torch.where(count > 0, count, 1).square()
 
 
 def harmony(notes: Notes) -> dict[str, Tensor]:

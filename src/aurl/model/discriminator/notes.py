@@ -19,6 +19,8 @@ PERIODS_STEPS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 256)
 """Around which rhythm is heard: from sixteenth and eighth triplets to two bars of 4/4."""
 MIDDLE_PITCH = 60
 PITCH_CLASSES = 12
+TOGETHER_STEPS = 1
+"""Onsets this close sound together: the notes of a played chord are a step apart more often than not."""
 NONE = -1
 
 
@@ -34,7 +36,7 @@ class Notes(NamedTuple):
         level: (B, T) velocity in force, -1…1; 0 before any is told.
         known: (B, T) bool, whether one is.
         before: (B, T) position of the onset before, or -1.
-        chord: (B, T) bool, whether that one is at the same time.
+        chord: (B, T) bool, whether the two sound together.
         line_before: (B, T) position of the top note before, or -1; -1 where this is no top note.
     """
 
@@ -73,11 +75,10 @@ def read_notes(tokens: Tensor, real: Tensor, table: Tensor) -> Notes:
     sine, cosine = said[..., 5 + PITCH_CLASSES :].chunk(2, -1)
     phase = torch.complex(cosine + (~real)[..., None], sine).cumprod(1)  # padding does not turn
     with torch.no_grad():
-        struck, known_at = onset > 0.5, last(tells > 0.5)
-        at = steps.cumsum(1)
+        struck, known_at, at = onset > 0.5, last(tells > 0.5), steps.cumsum(1)
         before = earlier(last(struck))
-        chord = (before != NONE) & (taken(at, before) == at)
-        top = tops(struck, pitch, steps)
+        chord = struck & (before != NONE) & (at - taken(at, before) <= TOGETHER_STEPS)
+        top = tops(struck, chord, pitch)
         line_before = torch.where(top, earlier(last(top)), NONE)
     known = known_at != NONE
     return Notes(
@@ -105,12 +106,13 @@ def earlier(positions: Tensor) -> Tensor:
     return torch.cat([torch.full_like(positions[:, :1], NONE), positions[:, :-1]], 1)
 
 
-def tops(struck: Tensor, pitch: Tensor, steps: Tensor) -> Tensor:
-    """`(B, T)`: onsets than which none at the same time is higher."""
-    moment = (steps > 0).cumsum(1) - (steps[:, :1] > 0).long()
+def tops(struck: Tensor, chord: Tensor, pitch: Tensor) -> Tensor:
+    """`(B, T)`: onsets than which none that sounds together with them is higher."""
+    moment = (struck & ~chord).cumsum(1)  # up to T, and 0 before the first onset
     heights = torch.where(struck, pitch, -torch.inf)
-    highest = torch.full_like(pitch, -torch.inf).scatter_reduce(1, moment, heights, "amax")
-    return struck & (pitch >= highest.gather(1, moment))
+    highest = torch.full_like(heights, -torch.inf)
+    highest = torch.cat([highest, highest[:, :1]], 1).scatter_reduce(1, moment, heights, "amax")
+    return struck & (heights >= highest.gather(1, moment))
 
 
 def taken(x: Tensor, positions: Tensor) -> Tensor:
