@@ -28,6 +28,22 @@ SMALL = {
     "training.sample_every": 0,
     "training.sample_seconds": 2.0,
 }
+SMALL_LATENTS = {
+    "latent.global_size": 16,
+    "latent.local_size": 16,
+    "latent.fine_size": 16,
+    "latent.local_tokens": 16,
+    "latent.fine_tokens": 8,
+    "latent.stream_size": 16,
+    "latent.segment_layers": 1,
+    "loss.beta_hold": 0.2,
+    "loss.beta_full": 0.6,
+    "discriminator.scales": [8, 16, 32],
+    "discriminator.width": 16,
+    "discriminator.depth": 1,
+    "discriminator.start": 0.2,
+    "discriminator.stages": [0.0, 0.3, 0.6],
+}
 CLOCKS = ("tokens_per_second", "seconds", "memory_mib")
 """Metrics that depend on the machine."""
 
@@ -36,6 +52,12 @@ def small_profile(**training) -> Profile:
     """A model that learns a step in milliseconds; keywords are keys of `training`, or dotted keys with `__`."""
     given = {key.replace("__", ".") if "__" in key else f"training.{key}": value for key, value in training.items()}
     return load_profile(flags={**SMALL, **given})
+
+
+def latent_profile(mode: str, **training) -> Profile:
+    """A small model with latents, in mode `vae` or `vae_gan`; keywords as for `small_profile`."""
+    latents = {key.replace(".", "__"): value for key, value in SMALL_LATENTS.items()}
+    return small_profile(**{"model__mode": mode, **latents, **training})
 
 
 def melody(seed: int, notes: int = 40) -> bytes:

@@ -74,6 +74,22 @@ def test_validation_sees_every_target_once(dataset, world):
     assert counts.notes == sum(int((ids < 128).sum()) for ids in pieces)
 
 
+def test_what_follows_is_every_id_of_the_window_and_nothing_else(dataset):
+    """Context, too, which is no target; and nothing where a window only fills the batch."""
+    windows = TokenDataset(dataset, "valid", seq_len=SEQ_LEN)
+    batches = [batch for rank in range(3) for batch in ValidationBatches(windows, batch_size=2, rank=rank, world=3)]
+    context = 0
+    for batch in batches:
+        assert torch.equal(batch.following[:, :-1], batch.inputs[:, 1:])
+        learned = batch.targets != PAD
+        assert torch.equal(batch.following[learned], batch.targets[learned])
+        context += int((batch.following[~learned] != PAD).sum())
+        empty = ~learned.any(1)
+        assert (batch.following[empty] == PAD).all()
+    assert context > 0
+    assert any((~(batch.targets != PAD).any(1)).any() for batch in batches)
+
+
 def test_the_hybrid_view_goes_where_the_batch_goes(dataset):
     windows = TokenDataset(dataset, "train", seq_len=SEQ_LEN, hybrid=True)
     (batch, *_) = BatchStream(windows, WindowSampler(windows, batch_size=3)).take(1)
@@ -82,5 +98,5 @@ def test_the_hybrid_view_goes_where_the_batch_goes(dataset):
     assert batch.hybrid["roll"].shape[:2] == (3, 128)
     assert batch.to(torch.device("cpu")) is batch
     moved = batch.to(torch.device("meta"))
-    assert {part.device.type for part in (moved.inputs, *moved.hybrid.values())} == {"meta"}
+    assert {part.device.type for part in (moved.inputs, moved.following, *moved.hybrid.values())} == {"meta"}
     assert moved.counts == batch.counts

@@ -5,7 +5,7 @@ import shutil
 import signal
 
 import pytest
-from tests.support.training import facts, small_profile, tensors, told
+from tests.support.training import facts, latent_profile, small_profile, tensors, told
 
 from aurl.errors import DamagedError, LockedError, UsageError
 from aurl.progress import Interrupts
@@ -79,6 +79,28 @@ def test_whatever_batches_are_made_of(dataset, tmp_path, workers):
     assert fit(profile, dataset, tmp_path / "whole", threads=THREADS).metrics["epoch"] >= 1
     fit_in_sittings(profile, dataset, tmp_path / "parts", [4, 17, 33])
     assert_same(tmp_path / "whole", tmp_path / "parts")
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [
+        latent_profile("vae_gan", max_steps=30, log_every=7),
+        pytest.param(latent_profile("vae", max_steps=40, accumulation=2), marks=pytest.mark.slow),
+        pytest.param(latent_profile("vae", max_steps=30, latent__batch_norm=True), marks=pytest.mark.slow),
+        pytest.param(latent_profile("vae_gan", max_steps=40, accumulation=2), marks=pytest.mark.slow),
+    ],
+    ids=["vae_gan", "vae", "batch_norm", "vae_gan_accumulating"],
+)
+def test_with_latents_and_a_discriminator(dataset, tmp_path, profile):
+    """Stops lie before the discriminator's time, in its first stage, and where it hears everything.
+
+    Draws from posteriors, hidden words and ids that the discriminator hears come from the generators that are saved.
+    """
+    fit(profile, dataset, tmp_path / "whole", threads=THREADS)
+    fit_in_sittings(profile, dataset, tmp_path / "parts", [3, 11, 26])
+    assert_same(tmp_path / "whole", tmp_path / "parts")
+    saved = {name.partition("/")[0] for name in tensors(tmp_path / "parts")}
+    assert ("discriminator" in saved, "discriminator_optimizer" in saved) == (profile.model.mode == "vae_gan",) * 2
 
 
 def test_what_was_trained_after_the_newest_checkpoint_is_trained_again(dataset, tmp_path):

@@ -33,6 +33,9 @@ def start_accelerator(
         gradient_accumulation_plugin=GradientAccumulationPlugin(
             num_steps=profile.training.accumulation, adjust_scheduler=False, sync_with_dataloader=False
         ),
-        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)],
+        kwargs_handlers=[
+            # The only buffers that change are the running statistics of batch normalisation.
+            DistributedDataParallelKwargs(broadcast_buffers=profile.latent.batch_norm, gradient_as_bucket_view=True)
+        ],
     )
     return accelerator, processes
