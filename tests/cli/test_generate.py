@@ -9,9 +9,11 @@ from pathlib import Path
 
 import mido
 import pytest
+from tests.support.runs import write_run
 
 from aurl.cli.pieces import plan_targets
 from aurl.errors import ExitCode, UsageError
+from aurl.tokens.codec import Codec
 
 SHORT = ("--seconds", 1, "--threads", 1, "--run", "first")
 
@@ -81,6 +83,34 @@ def test_prompt_is_continued(invoke, home, trained):
     assert 3 <= seconds(Path("on.mid").read_bytes()) <= 4.5
 
 
+@pytest.fixture
+def steered(home):
+    """A second run, whose model has latents."""
+    return write_run(home / "runs" / "steered", Codec(), overrides=["model.mode=vae", "latent.local_tokens=32"])
+
+
+def test_piece_like_a_song(invoke, home, trained, steered):
+    song = next((trained.parent / "songs").rglob("*.mid"))
+    args = ("generate", "--run", "steered", "--like", song, "--seconds", 1, "--threads", 1, "-o", "like.mid", "--json")
+    code, out, err = invoke(*args)
+    assert code == 0, err
+    told = json.loads(out)
+    assert (told["mode"], told["like"]) == ("vae", str(song))
+    [piece] = told["pieces"]
+    assert piece["latents"]["global"] == 1
+    assert piece["latents"]["local"] == piece["latents"]["fine"] >= piece["tokens"] // 32
+    assert 0 < seconds(Path("like.mid").read_bytes()) <= 1.5
+
+
+def test_song_to_be_like_needs_latents(invoke, home, trained):
+    song = next((trained.parent / "songs").rglob("*.mid"))
+    code, _, err = invoke("generate", "--run", "first", "--like", song)
+    assert code == ExitCode.USAGE
+    assert "mode transformer" in err
+    assert "--profile vae" in err
+    assert not list(Path().iterdir())
+
+
 @pytest.mark.parametrize(
     ("args", "code", "said"),
     [
@@ -88,6 +118,10 @@ def test_prompt_is_continued(invoke, home, trained):
         (("--checkpoint", "step-9"), ExitCode.NOT_FOUND, "step-9"),
         (("--prompt", "no.mid"), ExitCode.NOT_FOUND, "no.mid"),
         (("--prompt-seconds", "3"), ExitCode.USAGE, "--prompt"),
+        (("--like", "no.mid"), ExitCode.NOT_FOUND, "--like"),
+        (("--variation", "1"), ExitCode.USAGE, "--like"),
+        (("--latent-temperature", "0.5"), ExitCode.USAGE, "--profile vae"),
+        (("--like", "-", "--prompt", "-"), ExitCode.USAGE, "stdin"),
         (("-o", "out.wav"), ExitCode.USAGE, "-o out.mid"),
         (("--picture", "roll.jpg"), ExitCode.USAGE, "PNG"),
         (("--temperature", "-1"), ExitCode.USAGE, "temperature"),
