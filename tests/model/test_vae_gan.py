@@ -12,10 +12,10 @@ PATTERNS = [(kind,) for kind in ATTENTION.kinds()] + [ATTENTION.kinds()]
 VOCABULARY = 779
 
 
-def small_model(pattern=("full",), **options):
+def small_model(pattern=("full",), attention=OPTIONS, **options):
     torch.manual_seed(0)
     return MusicTransformerVAEGAN(
-        VOCABULARY, 32, n_layers=max(2, len(pattern)), n_heads=2, pattern=pattern, attention=OPTIONS, **options
+        VOCABULARY, 32, n_layers=max(2, len(pattern)), n_heads=2, pattern=pattern, attention=attention, **options
     ).eval()
 
 
@@ -142,6 +142,6 @@ def test_training_in_bf16_stays_near_fp32():
 @pytest.mark.parametrize("length", [9_433, pytest.param(16_384, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", sorted(set(ATTENTION.kinds()) - {"full"}))
 def test_long_pieces_train(kind, length):
-    model = small_model((kind,), checkpointing=True).train()
+    model = small_model((kind,), attention=None, checkpointing=True).train()
     model(random_ids(1, length)).square().mean().backward()
     assert all(p.grad.isfinite().all() for p in model.parameters())

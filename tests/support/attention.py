@@ -50,7 +50,7 @@ def brute_force(q: Tensor, k: Tensor, v: Tensor, seen: Tensor) -> Tensor:
 def expected_of(kind, attention, qkv, *, causal, real=None) -> Tensor:
     """What padding itself gets is without meaning: here it may see itself."""
     if kind == "hierarchical":
-        return _with_summaries(attention.queries.double(), *qkv, causal, real)
+        return _with_summaries(attention.summaries.queries.double(), *qkv, causal, real)
     length = qkv.shape[3]
     seen = torch.stack([in_window(length, window, causal) for window in WINDOWS[kind]])
     if real is not None:
@@ -59,9 +59,13 @@ def expected_of(kind, attention, qkv, *, causal, real=None) -> Tensor:
 
 
 def _with_summaries(queries, q, k, v, causal, real) -> Tensor:
-    """One query after the other, each with the summaries of all that is before its block, or of everything."""
+    """One query after the other, each with the summaries of all that is before its block, or of everything.
+
+    Of a past, what is n positions back from the last weighs less by n half-lives: half a window, … , 256 windows.
+    """
     batch, n_heads, length, d_head = q.shape
     real = torch.ones(batch, length, dtype=torch.bool) if real is None else real
+    half_lives = WINDOW * 0.5 * 512 ** (torch.arange(queries.shape[1]) / (queries.shape[1] - 1)).double()
     mixed = []
     for row, head, position in itertools.product(range(batch), range(n_heads), range(length)):
         keys, values = k[row, head], v[row, head]
@@ -70,7 +74,10 @@ def _with_summaries(queries, q, k, v, causal, real) -> Tensor:
         pooled = real[row] & (torch.arange(length) < (position // WINDOW * WINDOW if causal else length))
         seen_k, seen_v = keys[near], values[near]
         if pooled.any():
-            weights = (queries[head] @ keys[pooled].T / d_head**0.5).softmax(-1)
+            scores = queries[head] @ torch.cat([keys, values], 1)[pooled].T / (2 * d_head) ** 0.5
+            back = torch.arange(int(pooled.sum())).flip(0) if causal else torch.zeros(1)
+            weights = scores.exp() * 0.5 ** (back / half_lives[:, None])
+            weights = weights / weights.sum(-1, keepdim=True)
             seen_k, seen_v = torch.cat([weights @ keys[pooled], seen_k]), torch.cat([weights @ values[pooled], seen_v])
         mixed.append((seen_k @ q[row, head, position] / d_head**0.5).softmax(0) @ seen_v)
     return torch.stack(mixed).view(batch, n_heads, length, d_head)

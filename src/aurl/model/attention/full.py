@@ -72,6 +72,14 @@ class Full:
         """From 1 to `length`, or always `length`."""
         return (length + 1) / 2 if self._causal else length
 
+    def kept_bytes(self, length: int, width: int) -> float:
+        """Nothing."""
+        return 0.0
+
+    def cached_keys(self, length: int) -> float:
+        """All."""
+        return length
+
     def new_cache(self, like: Tensor, shape: tuple[int, int, int], capacity: int) -> FullCache:
         """Room for `capacity` tokens."""
         return FullCache(like, shape, capacity)

@@ -38,6 +38,17 @@ class AttentionKind(Protocol):
         """How many keys a query of a sequence of `length` sees, averaged over its queries."""
         ...
 
+    def kept_bytes(self, length: int, width: int) -> float:
+        """What training keeps of each position beside queries, keys, values and what comes of them.
+
+        `width` is that of a number in the forward pass, in bytes.
+        """
+        ...
+
+    def cached_keys(self, length: int) -> float:
+        """How many keys the cache of a piece of `length` holds, averaged over the heads; as many values."""
+        ...
+
     def new_cache(self, like: Tensor, shape: tuple[int, int, int], capacity: int) -> LayerCache:
         """Room for `capacity` tokens of `shape` = (B, H, D), of the type and device of `like`; causal kinds only."""
         ...

@@ -67,6 +67,15 @@ class MultiScale:
         scales = zip(self._sizes, self._reaches, strict=True)
         return sum(size * mean_near(length, reach) for size, reach in scales) / sum(self._sizes)
 
+    def kept_bytes(self, length: int, width: int) -> float:
+        """Nothing."""
+        return 0.0
+
+    def cached_keys(self, length: int) -> float:
+        """A window of them for each head."""
+        scales = zip(self._sizes, self._windows, strict=True)
+        return sum(size * min(window, length) for size, window in scales) / sum(self._sizes)
+
     def new_cache(self, like: Tensor, shape: tuple[int, int, int], capacity: int) -> MultiScaleCache:
         """A ring for each scale."""
         batch, _, d_head = shape

@@ -30,6 +30,14 @@ class SlidingWindow:
         """What lies in reach and in the sequence."""
         return mean_near(length, self._reach)
 
+    def kept_bytes(self, length: int, width: int) -> float:
+        """Nothing."""
+        return 0.0
+
+    def cached_keys(self, length: int) -> float:
+        """A window of them."""
+        return min(self._window, length)
+
     def new_cache(self, like: Tensor, shape: tuple[int, int, int], capacity: int) -> RingCache:
         """A ring of `window` slots, or fewer where so many will never be filled."""
         return RingCache(like, shape, capacity, self._window)

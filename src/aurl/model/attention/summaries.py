@@ -1,9 +1,14 @@
 """What a long past comes down to: few keys and values, each a weighted average of many."""
 
+import math
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+SHORTEST_HALF_LIFE = 0.5
+LONGEST_HALF_LIFE = 256
+"""In blocks: from what has just left the window to all of the longest pieces."""
 
 
 class Summary(NamedTuple):
@@ -17,36 +22,68 @@ class Summary(NamedTuple):
     content: Tensor
     total: Tensor
 
-    def then(self, later: "Summary") -> "Summary":
-        """Of this stretch and a later one together: no number is ever larger than what went in."""
-        share = torch.sigmoid(later.total - self.total)[..., None]
-        return Summary(torch.lerp(self.content, later.content, share), torch.logaddexp(self.total, later.total))
 
+class Summaries(nn.Module):
+    """S averages for each head, weighted by the softmax of a learned query's scores with keys and values.
 
-def summarise(queries: Tensor, k: Tensor, v: Tensor, real: Tensor | None = None) -> Summary:
-    """Averages of `k`, `v` `(B, H, N, W, D)` over W, weighted by the softmax of each query's scores with the keys.
+    Slots of bounded memory (Peng et al., ABC, ACL 2022). Those of a past also forget, as gated slots do (Zhang et al.,
+    GSA, NeurIPS 2024), each at its own constant rate, so that between them they hold every age.
 
     Args:
-        queries: (H, S, D).
-        k: keys.
-        v: values.
-        real: (B, W), positions that count.
+        n_heads: number of heads.
+        d_head: dimensions of each.
+        count: S.
+        block: positions that come in at a time.
     """
-    asked = (queries * queries.shape[-1] ** -0.5).to(k.dtype)[:, None]
-    scores = torch.matmul(asked, k.mT)  # (B, H, N, S, W)
-    scores = scores.to(torch.promote_types(k.dtype, torch.float32))
-    if real is not None:
-        scores = scores.masked_fill(~real[:, None, None, None], torch.finfo(scores.dtype).min)
+
+    fading: Tensor
+
+    def __init__(self, n_heads: int, d_head: int, *, count: int, block: int) -> None:
+        super().__init__()
+        self.queries = nn.Parameter(torch.randn(n_heads, count, 2 * d_head))
+        self.block = block
+        half_lives = torch.logspace(math.log2(SHORTEST_HALF_LIFE), math.log2(LONGEST_HALF_LIFE), count, base=2.0)
+        self.register_buffer("fading", math.log(2) / half_lives, persistent=False)  # (S,), in a block
+
+    @property
+    def count(self) -> int:
+        """S."""
+        return self.queries.shape[1]
+
+    def of_all(self, k: Tensor, v: Tensor, real: Tensor | None = None) -> Summary:
+        """Of keys and values `(…, H, T, D)`, all alike, but for padding: `real` is `(…, T)`."""
+        content = torch.cat([k, v], -1)
+        return _averages(self._scores(content, real), content)
+
+    def of_block(self, k: Tensor, v: Tensor) -> Summary:
+        """Of one block `(…, H, block, D)`, as it is remembered at its end."""
+        content = torch.cat([k, v], -1)
+        age = torch.arange(self.block - 1, -1, -1, device=k.device) / self.block
+        return _averages(self._scores(content, None) - self.fading[:, None] * age, content)
+
+    def joined(self, past: Summary, block: Summary) -> Summary:
+        """Of a past and of the block after it."""
+        faded = past.total - self.fading
+        share = torch.sigmoid(block.total - faded)[..., None]
+        return Summary(torch.lerp(past.content, block.content, share), torch.logaddexp(faded, block.total))
+
+    def of_every_past(self, k: Tensor, v: Tensor) -> Tensor:
+        """From N blocks `(B, N, H, block, D)` the content of all up to each of them, `(B, N, H, S, 2 D)`."""
+        each = self.of_block(k, v)
+        blocks = [Summary(*block) for block in zip(each.content.unbind(1), each.total.unbind(1), strict=True)]
+        pasts = blocks[:1]
+        for block in blocks[1:]:
+            pasts.append(self.joined(pasts[-1], block))
+        return torch.stack([past.content for past in pasts], 1)
+
+    def _scores(self, content: Tensor, real: Tensor | None) -> Tensor:
+        asked = (self.queries * self.queries.shape[-1] ** -0.5).to(content.dtype)
+        scores = torch.matmul(asked, content.mT)  # (…, H, S, T)
+        scores = scores.to(torch.promote_types(content.dtype, torch.float32))
+        return scores if real is None else scores.masked_fill(~real[..., None, None, :], torch.finfo(scores.dtype).min)
+
+
+def _averages(scores: Tensor, content: Tensor) -> Summary:
     total = torch.logsumexp(scores, -1)
-    weights = torch.exp(scores - total[..., None]).to(k.dtype)
-    content = torch.matmul(weights, torch.cat([k, v], -1))
-    return Summary(content.to(scores.dtype), total)
-
-
-def running(blocks: Summary) -> Tensor:
-    """From summaries of blocks, `(B, H, N, S, …)`, the content of all blocks up to each, `(B, H, N, S, 2 D)`."""
-    each = [Summary(*block) for block in zip(blocks.content.unbind(2), blocks.total.unbind(2), strict=True)]
-    past = [each[0]]
-    for block in each[1:]:
-        past.append(past[-1].then(block))
-    return torch.stack([summary.content for summary in past], 2)
+    weights = torch.exp(scores - total[..., None]).to(content.dtype)
+    return Summary(torch.matmul(weights, content).to(scores.dtype), total)

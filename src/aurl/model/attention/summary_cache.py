@@ -6,7 +6,7 @@ from torch.nn.functional import pad, scaled_dot_product_attention
 
 from aurl.model.attention.banded import band
 from aurl.model.attention.slots import Slots
-from aurl.model.attention.summaries import Summary, summarise
+from aurl.model.attention.summaries import Summaries, Summary
 
 
 class SummaryCache:
@@ -18,15 +18,14 @@ class SummaryCache:
         like: a tensor of the wanted type and device.
         shape: (B, H, D).
         capacity: most tokens that will be appended.
-        window: how many positions a query sees, itself included, and the length of a block.
-        queries: (H, S, D), what summarises.
+        summaries: what makes them; the window is as long as its blocks.
     """
 
-    def __init__(self, like: Tensor, shape: tuple[int, int, int], capacity: int, window: int, queries: Tensor) -> None:
+    def __init__(self, like: Tensor, shape: tuple[int, int, int], capacity: int, summaries: Summaries) -> None:
         self.length = 0
-        self._window = window
-        self._queries = queries
-        self._size = window + queries.shape[1] if capacity > window else capacity
+        self._summaries = summaries
+        self._window = summaries.block
+        self._size = self._window + summaries.count if capacity > self._window else capacity
         self._slots = Slots(like, shape, self._size)
         self._past: Summary | None = None
 
@@ -57,17 +56,17 @@ class SummaryCache:
         self._advance(1)
         return mixed
 
+    @torch.no_grad()
     def _advance(self, n_new: int) -> None:
         """Take note of tokens that are in the ring; at the end of a block it is summarised."""
         self.length += n_new
         if self.length % self._window or self._size <= self._window:
             return
-        ring = (self._slots.keys[..., : self._window].mT, self._slots.values[:, :, : self._window])
-        content, total = summarise(self._queries, *(x[:, :, None] for x in ring))
-        block = Summary(content[:, :, 0], total[:, :, 0])
-        self._past = block if self._past is None else self._past.then(block)
-        summary = self._past.content.to(ring[0].dtype).chunk(2, -1)
-        self._slots.write(slice(self._window, self._size), *summary)
+        ring = slice(0, self._window)
+        block = self._summaries.of_block(self._slots.keys[..., ring].mT, self._slots.values[:, :, ring])
+        self._past = block if self._past is None else self._summaries.joined(self._past, block)
+        keys, values = self._past.content.chunk(2, -1)
+        self._slots.write(slice(self._window, self._size), keys, values)
 
     def select(self, rows: Tensor) -> None:
         """Keep only these batch rows."""
