@@ -13,7 +13,7 @@ SMALLEST_HIDDEN = 32
 STEEPEST_INVERSE = 100.0
 """A planar layer squeezes nothing more than so many times; without a limit its inverse would have no steps that floats
 can make."""
-BISECTIONS = 24
+BISECTIONS = 32
 """Halvings of the interval in which a root lies; so near to it one step of Newton's method does the rest."""
 
 
