@@ -178,15 +178,17 @@ class MusicTransformerVAEGAN(nn.Module):
     def encode_soft(self, one_hots: Tensor, real: Tensor, start_steps: Tensor | None = None) -> dict[str, Posterior]:
         """The same for ids given as `(B, T, V)` one-hots, with gradient to them; `real` `(B, T)` tells padding.
 
-        The weights take no gradient from it: the encoder listens, and must not learn to hear what pleases.
+        The encoder listens, and must not learn to hear what pleases: its weights take no gradient from it, and its
+        batch norm remembers nothing of it.
         """
         ids = one_hots.detach().argmax(-1).masked_fill(~real, PAD)
         elapsed_steps = self._elapsed_steps(ids, start_steps)
         tables = Tables(*(table.detach() for table in self.embedding.tables()))
         x = self.embedding.soft(one_hots, elapsed_steps, tables)
         encoder = self._parts().encoder
-        weights = {name: parameter.detach() for name, parameter in encoder.named_parameters()}
-        found: dict[str, Posterior] = functional_call(encoder, weights, (x, elapsed_steps, real))
+        state = {name: parameter.detach() for name, parameter in encoder.named_parameters()}
+        state |= {name: buffer.clone() for name, buffer in encoder.named_buffers()}
+        found: dict[str, Posterior] = functional_call(encoder, state, (x, elapsed_steps, real))
         return found
 
     def stream(self, latents: Latents, positions: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import batch_norm
 
 LOG_VARIANCES = (-12.0, 4.0)
 """Bounds: beyond them a draw is the mean, or noise, and the exponential is of no more use."""
@@ -34,7 +35,7 @@ class Posterior(NamedTuple):
 class PosteriorHead(nn.Module):
     """Features → a posterior, drawn from.
 
-    Means begin with the variance of the standard normal and are told apart at once; log-variances begin alike.
+    Means begin as large as draws of the standard normal and are told apart at once; log-variances begin alike.
 
     Args:
         d_model: dimensions of the features.
@@ -59,6 +60,11 @@ class PosteriorHead(nn.Module):
             mean, log_variance = self.mean(x.float()), self.log_variance(x.float())
             log_variance = log_variance.clamp(*LOG_VARIANCES)
             if self.norm is not None:
-                mean = mean.masked_scatter(real[..., None], self.norm(mean[real]))
+                mean = mean.masked_scatter(real[..., None], self._normalised(mean[real], self.norm))
             z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
         return Posterior(mean, log_variance, z, real)
+
+    def _normalised(self, means: Tensor, norm: nn.BatchNorm1d) -> Tensor:
+        """`(N, size)`, by their own moments; a single one has none, and is measured by those of earlier batches."""
+        by_batch = self.training and len(means) > 1
+        return batch_norm(means, norm.running_mean, norm.running_var, training=by_batch, eps=norm.eps)
