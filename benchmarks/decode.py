@@ -27,8 +27,10 @@ from aurl.generation.constraints import GrammarMask
 from aurl.generation.engine import Engine
 from aurl.generation.sampling import Sampler
 from aurl.model.attention import ATTENTION
+from aurl.model.build import build_model
 from aurl.model.packing import pack_linears
 from aurl.model.vae_gan import MusicTransformerVAEGAN
+from aurl.profile import load_profile
 from aurl.tokens.codec import Codec
 from aurl.tokens.grammar import Grammar
 from aurl.tokens.vocabulary import EOS, TIME_SHIFT
@@ -79,10 +81,11 @@ def legal_ids(count: int) -> list[int]:
     return ids
 
 
-def build(*, pattern: tuple[str, ...] = ("full",)) -> MusicTransformerVAEGAN:
+def build(*, mode: str = "transformer", pattern: tuple[str, ...] = ("full",)) -> MusicTransformerVAEGAN:
     torch.manual_seed(0)
-    model = MusicTransformerVAEGAN(CODEC.vocabulary_size, D_MODEL, n_layers=N_LAYERS, n_heads=N_HEADS, pattern=pattern)
-    return pack_linears(model.eval())
+    sizes = {"model.d_model": D_MODEL, "model.n_layers": N_LAYERS, "model.n_heads": N_HEADS}
+    profile = load_profile(flags=sizes | {"model.mode": mode, "model.pattern": list(pattern)})
+    return pack_linears(build_model(profile, CODEC).eval())
 
 
 def hidden_width(model: MusicTransformerVAEGAN) -> int:
@@ -195,6 +198,16 @@ def cost_over_length(pattern: tuple[str, ...], repeats: int) -> dict[int, float]
     return {length: 1000 * median(values) for length, values in times.items()}
 
 
+def cost_of_latents(batch: int, repeats: int) -> dict[str, float]:
+    """Milliseconds per step at 1,024 tokens with latents and without, and the median of each repeat's ratio."""
+    modes = {mode: our_steps(build(mode=mode), batch, 1024) for mode in ("transformer", "vae")}
+    for timed in modes.values():
+        next(timed)
+    rows = [[median(next(timed) for _ in range(STEPS)) for timed in modes.values()] for _ in range(repeats)]
+    figures = {mode: 1000 * median(column) for mode, column in zip(modes, zip(*rows, strict=True), strict=True)}
+    return figures | {"ratio": median(vae / plain for plain, vae in rows)}
+
+
 def shares(batch: int) -> dict[str, float]:
     """Which share of a step at 1,024 tokens the sampler and the grammar mask take."""
     spent = {"sampling": 0.0, "grammar": 0.0}
@@ -252,6 +265,17 @@ def report_lengths(repeats: int) -> dict[str, dict[int, float]]:
     return figures
 
 
+def report_latents(repeats: int) -> dict[int, dict[str, float]]:
+    figures = {batch: cost_of_latents(batch, repeats) for batch in (1, 16)}
+    for batch, found in figures.items():
+        print(
+            f"batch {batch}: {found['transformer']:.2f} ms a step, {found['vae']:.2f} ms with latents"
+            f" ({1000 * batch / found['vae']:.0f} tokens/s), {found['ratio'] - 1:+.1%}",
+            flush=True,
+        )
+    return figures
+
+
 def report_shares() -> dict[int, dict[str, float]]:
     figures = {batch: shares(batch) for batch in (1, 16)}
     for batch, parts in figures.items():
@@ -272,7 +296,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--cpu-time", action="store_true", help="count this thread's processor time, not the wall's")
     parser.add_argument("--long-batch", action="store_true", help="also 16 rows at 8,192 tokens (4 GB)")
-    parser.add_argument("--only", choices=("cases", "lengths", "shares", "whole"), default=None)
+    parser.add_argument("--only", choices=("cases", "latents", "lengths", "shares", "whole"), default=None)
     parser.add_argument("--json", type=Path, default=None)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -283,6 +307,7 @@ def main() -> None:
     cases = [*CASES, *([(16, 8192)] if arguments.long_batch else [])]
     parts: dict[str, Callable[[], Any]] = {
         "cases": lambda: report_cases(cases, arguments.repeats),
+        "latents": lambda: report_latents(arguments.repeats),
         "lengths": lambda: report_lengths(arguments.repeats),
         "shares": report_shares,
         "whole": report_whole,

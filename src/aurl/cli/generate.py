@@ -76,7 +76,7 @@ Variation = Annotated[
 ]
 LatentTemperature = Annotated[
     float | None,
-    typer.Option("--latent-temperature", metavar="T", help="The same for latents; below 1 closer to the average."),
+    typer.Option("--latent-temperature", metavar="T", help="How far latents of the prior are from its centre; 1 as trained."),
 ]
 Picture = Annotated[Path | None, typer.Option("--picture", metavar="FILE.png", help="Draw each piece as a piano roll.")]
 
