@@ -2,11 +2,15 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn.functional import normalize, pad
 
 from aurl.model.discriminator.bounded import Bounded, Head, activated, average
 
 KERNEL = 3
+LAGS = (1, 2, 4, 8, 16, 32)
+"""How far back each vector is compared: form is what returns, and when."""
+LIKENESS_GAIN = 4.0
+"""So that likenesses, -1…1, are not drowned by vectors of many dimensions."""
 
 
 class Dilated(nn.Module):
@@ -30,8 +34,21 @@ class Dilated(nn.Module):
         return activated(self.mix(torch.cat(neighbours, -1)))
 
 
+def likeness(vectors: Tensor, real: Tensor) -> Tensor:
+    """`(B, n, lags)`: cosine between each of `vectors` `(B, n, size)` and the one each of `LAGS` before; else 0.
+
+    Convolutions hear sums of vectors. That two are alike is a product, which they learn slowly or never.
+    """
+    directions = normalize(vectors.float(), dim=-1) * real[..., None]
+    n = directions.shape[1]
+    found = [(directions * pad(directions, (0, 0, lag, 0))[:, :n]).sum(-1) for lag in LAGS]
+    return torch.stack(found, -1)
+
+
 class CourseView(nn.Module):
-    """Dilated convolutions whose reach triples, so that the last hears 3 ** n_layers vectors without a gap.
+    """Dilated convolutions over vectors and how alike they are to earlier ones.
+
+    Their reach triples, so that the last hears 3 ** n_layers vectors without a gap.
 
     Args:
         size: dimensions of each vector.
@@ -41,14 +58,15 @@ class CourseView(nn.Module):
 
     def __init__(self, size: int, *, d_model: int, n_layers: int) -> None:
         super().__init__()
-        self.enter = Bounded(size, d_model)
+        self.enter = Bounded(size + len(LAGS), d_model)
         self.layers = nn.ModuleList([Dilated(d_model, KERNEL**layer) for layer in range(n_layers)])
         self.head = Head(d_model)
 
     def forward(self, vectors: Tensor, real: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Score `(B, 1)` and what each layer hears, `(B, n, d_model)`, of `vectors` `(B, n, size)` that are `real`."""
         mask = real[..., None]
-        heard = activated(self.enter(vectors)) * mask
+        alike = LIKENESS_GAIN * likeness(vectors, real)
+        heard = activated(self.enter(torch.cat([vectors, alike.to(vectors.dtype)], -1))) * mask
         features = [heard]
         for layer in self.layers:
             heard = layer(heard) * mask
