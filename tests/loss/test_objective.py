@@ -8,6 +8,7 @@ from aurl.loss.reconstruction import cross_entropy_sum
 from aurl.loss.terms import Charge, Likelihood, Outcome
 from aurl.model.discriminator import View
 from aurl.model.latents import Level, Posterior
+from aurl.model.latents.echo import Echo
 from aurl.model.latents.parts import Reconstruction
 from aurl.profile import load_profile
 from aurl.tokens.vocabulary import PAD
@@ -34,7 +35,8 @@ def with_latents(heard=None) -> Outcome:
     posteriors = {name: Posterior(empty, empty, empty, mask) for name, mask in real.items()}
     for nats in kl.values():
         nats.requires_grad_()
-    latent = Reconstruction(logits, posteriors, kl, bags)
+    echo = Echo(torch.zeros(2, 2, PAD + 2, requires_grad=True), torch.tensor([0, 2]))
+    latent = Reconstruction(logits, posteriors, kl, bags, echo)
     return Outcome(logits, plain.targets, plain.following, latent, heard)
 
 
@@ -78,14 +80,19 @@ def vae(*overrides, mode="vae"):
     return build_objective(profile, LEVELS)
 
 
-def test_elbo_is_likelihood_and_divergence_and_bags():
-    """Global latents cost 22, 16 of which are free; the three fine ones 6, of which 12 would be."""
-    losses = vae("loss.bag=0.5", "loss.beta=0.1")(with_latents())
+def test_elbo_is_likelihood_and_divergence_and_hints():
+    """Global latents cost 22, 16 of which are free; the three fine ones 6, of which 12 would be.
+
+    Two positions of three are asked for an echo, three of the four ids there are real.
+    """
+    losses = vae("loss.bag=0.5", "loss.echo=0.2", "loss.beta=0.1")(with_latents())
     nats = cross_entropy_sum(outcome().logits, outcome().targets).item()
     bag = 5 * torch.tensor(PAD + 2.0).log().item()
-    assert losses.total.item() == pytest.approx(nats + 0.1 * (22 + 12) + 0.5 * 2 * bag, rel=1e-5)
+    echo = 3 * 3 / 2 * torch.tensor(PAD + 2.0).log().item()
+    assert losses.total.item() == pytest.approx(nats + 0.1 * (22 + 12) + 0.5 * 2 * bag + 0.2 * echo, rel=1e-5)
     parts = {name: part.item() for name, part in losses.parts.items()}
     expected = {"reconstruction": nats, "kl_global": 22.0, "kl_fine": 6.0, "bag_global": bag, "bag_fine": bag}
+    expected["echo"] = echo
     assert parts == pytest.approx(expected, rel=1e-5)
     assert losses.nats.item() == parts["reconstruction"]
 
@@ -108,7 +115,8 @@ def test_beta_is_the_weight_of_every_level():
 
 
 def test_what_weighs_nothing_is_not_computed():
-    assert not [name for name in vae("loss.bag=0")(with_latents()).parts if name.startswith("bag")]
+    parts = vae("loss.bag=0", "loss.echo=0")(with_latents()).parts
+    assert set(parts) == {"reconstruction", "kl_global", "kl_fine"}
 
 
 def test_the_discriminator_counts_where_it_listens():

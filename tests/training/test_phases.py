@@ -39,7 +39,7 @@ def test_progress_ends_with_the_horizon():
     assert [progress(step, 200) for step in (0, 50, 200, 300)] == [0.0, 0.25, 1.0, 1.0]
 
 
-def profile(mode):
+def profile(mode, *overrides):
     return load_profile(
         overrides=[
             f"model.mode={mode}",
@@ -54,6 +54,7 @@ def profile(mode):
             "training.warmup_steps=5",
             "training.min_lr_ratio=0.0",
             "training.schedule={kind='stable_decay', decay_share=0.5}",
+            *overrides,
         ],
         check=(),
     )
@@ -78,3 +79,10 @@ def test_only_vae_gan_has_a_discriminator():
 def test_beta_has_risen_at_its_end():
     assert [has_risen(profile("vae"), step, 100) for step in (0, 59, 60, 100)] == [False, False, True, True]
     assert has_risen(profile("transformer"), 0, 100)
+
+
+def test_what_latents_tell_by_themselves_fades():
+    hints = profile("vae", "loss.bag=0.4", "loss.echo=0.2", "loss.hints_end=0.5")
+    assert phase_at(hints, 0, 100).bag == 0.4
+    assert phase_at(hints, 25, 100).echo == pytest.approx(0.1)
+    assert (phase_at(hints, 60, 100).bag, phase_at(hints, 60, 100).echo) == (0.0, 0.0)

@@ -9,11 +9,13 @@ from aurl.errors import UsageError
 from aurl.loss.kl import AddUp, alone
 from aurl.loss.terms import (
     ADVERSARIAL,
+    ECHO,
     FEATURE_MATCHING,
     RECONSTRUCTION,
     Bags,
     Deception,
     Divergence,
+    Echoes,
     Likelihood,
     Outcome,
     Term,
@@ -84,9 +86,10 @@ def build_objective(profile: Profile, levels: Sequence[Level] = (), *, add_up: A
     terms: list[Term] = [Likelihood(profile.training.label_smoothing)]
     weights = {RECONSTRUCTION: 1.0}
     if levels:
-        terms += [Divergence({level.name: free_bits(loss, level) for level in levels}, add_up), Bags(levels)]
+        terms += [Divergence({level.name: free_bits(loss, level) for level in levels}, add_up), Bags(levels), Echoes()]
         weights |= kl_weights(levels, loss.beta)
-        weights |= {bag_name(level.name): loss.bag for level in levels if loss.bag}
+        hints = hint_weights(levels, bag=loss.bag, echo=loss.echo)
+        weights |= {name: weight for name, weight in hints.items() if weight}
     if profile.model.mode == "vae_gan":
         terms.append(Deception())
         weights |= {ADVERSARIAL: loss.adversarial, FEATURE_MATCHING: loss.feature_matching}
@@ -96,6 +99,11 @@ def build_objective(profile: Profile, levels: Sequence[Level] = (), *, add_up: A
 def kl_weights(levels: Sequence[Level], beta: float) -> dict[str, float]:
     """The weights of all KL divergences."""
     return {kl_name(level.name): beta for level in levels}
+
+
+def hint_weights(levels: Sequence[Level], *, bag: float, echo: float) -> dict[str, float]:
+    """The weights of what latents are to tell by themselves."""
+    return {bag_name(level.name): bag for level in levels} | {ECHO: echo}
 
 
 def free_bits(loss: Loss, level: Level) -> float:

@@ -14,7 +14,8 @@ from aurl.loss.reconstruction import cross_entropy_sum, nats
 from aurl.model.latents import Level
 from aurl.model.latents.parts import Reconstruction
 
-RECONSTRUCTION, ADVERSARIAL, FEATURE_MATCHING = "reconstruction", "adversarial", "feature_matching"
+RECONSTRUCTION, ECHO = "reconstruction", "echo"
+ADVERSARIAL, FEATURE_MATCHING = "adversarial", "feature_matching"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,21 @@ class Bags:
         positions = torch.arange(ids.shape[1], device=ids.device)
         costs = {level.name: bag_sum(bags[level.name], ids, level.segment_of(positions)) for level in self._levels}
         return {bag_name(level): Charge(cost, cost.detach()) for level, cost in costs.items()}
+
+
+class Echoes:
+    """What all latents together tell, without any past, of each id in its place."""
+
+    names = (ECHO,)
+
+    def __call__(self, outcome: Outcome) -> dict[str, Charge]:
+        """Of some positions; counted as often as if all had been asked."""
+        if outcome.latent is None:
+            return {}
+        logits, positions = outcome.latent.echo
+        ids = outcome.following
+        cost = cross_entropy_sum(logits, ids.index_select(1, positions)) * (ids.shape[1] / len(positions))
+        return {ECHO: Charge(cost, cost.detach())}
 
 
 class Deception:

@@ -6,6 +6,7 @@ import torch
 
 from aurl.model.discriminator import Discriminator
 from aurl.model.latents.bags import BagsOfIds
+from aurl.model.latents.echo import EchoHead
 from aurl.model.latents.encoder import Encoder
 from aurl.model.latents.levels import FINE, GLOBAL, LOCAL, Level
 from aurl.model.latents.parts import LatentParts
@@ -74,7 +75,8 @@ def _build_latents(section: Model, latent: Latent, codec: HasVocabulary) -> Late
         levels, kind=latent.prior, lower_kind=latent.lower_prior, d_hidden=d_model, conditions=latent.conditions
     )
     bags = BagsOfIds(levels, codec.vocabulary_size)
-    return LatentParts(encoder, LatentStream(levels, latent.stream_size), prior, bags, latent.conditions)
+    echo = EchoHead(latent.stream_size, codec.vocabulary_size)
+    return LatentParts(encoder, LatentStream(levels, latent.stream_size), prior, bags, echo, latent.conditions)
 
 
 def build_discriminator(profile: Profile, model: MusicTransformerVAEGAN) -> Discriminator:
@@ -96,8 +98,10 @@ def describe(profile: Profile) -> ModelReport:
     codec = Codec(time_base=profile.tokens.time_base, parts=profile.tokens.parts, header=profile.tokens.header)
     with torch.device("meta"):
         model = build_model(profile, codec)
+        discriminator = build_discriminator(profile, model) if profile.model.mode == "vae_gan" else None
     return report(
         model,
+        discriminator,
         seq_len=profile.data.seq_len,
         batch_size=profile.data.batch_size,
         half=profile.training.precision != "fp32",

@@ -80,6 +80,7 @@ class MusicTransformerVAEGAN(nn.Module):
         self.latent_stream = latents.stream if latents else None
         self.prior = latents.prior if latents else None
         self.bags = latents.bags if latents else None
+        self.echo = latents.echo if latents else None
         self.conditions = latents.conditions if latents else ()
 
     @property
@@ -196,10 +197,19 @@ class MusicTransformerVAEGAN(nn.Module):
         told: Tensor = self._parts().stream(latents, positions)
         return told
 
+    @property
+    def latents(self) -> LatentParts | None:
+        """What makes and reads latents; None in mode `transformer`."""
+        if self.encoder is None:
+            return None
+        parts = self.encoder, self.latent_stream, self.prior, self.bags, self.echo
+        return LatentParts(*parts, self.conditions)  # type: ignore[arg-type]  # there are all of them, or none
+
     def _parts(self) -> LatentParts:
-        if self.encoder is None or self.latent_stream is None or self.prior is None or self.bags is None:
+        parts = self.latents
+        if parts is None:
             raise UsageError("a model of mode transformer has no latents", hint="train one with --profile vae")
-        return LatentParts(self.encoder, self.latent_stream, self.prior, self.bags, self.conditions)
+        return parts
 
     def _posteriors(self, following: Tensor, elapsed_steps: Tensor, tables: Tables) -> dict[str, Posterior]:
         x = dropout(self.embedding(following, elapsed_steps, tables), self.dropout, self.training)
@@ -218,7 +228,7 @@ class MusicTransformerVAEGAN(nn.Module):
         if heard is not None:
             kl = {name: nats * heard[name][:, None] for name, nats in kl.items()}
         logits = self._whole(self._hidden(ids), elapsed_steps, tables, stream=stream)
-        return Reconstruction(logits, posteriors, kl, parts.bags(latents))
+        return Reconstruction(logits, posteriors, kl, parts.bags(latents), parts.echo(stream))
 
     def _hidden(self, ids: Tensor) -> Tensor:
         """The ids, some of them hidden by MASK: what is missing can only be known from the latents.

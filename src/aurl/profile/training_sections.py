@@ -32,6 +32,12 @@ class Loss(Section):
         ge=0,
         description="Weight of telling from each latent alone which ids its tokens are, in any order.",
     )
+    echo: float = Field(
+        default=0.3, ge=0, description="Weight of telling from all latents alone which id stands where."
+    )
+    hints_end: float = Field(
+        default=1.0, gt=0, le=1, description="Share of the training after which bag and echo have faded."
+    )
     adversarial: float = Field(default=0.1, ge=0, description="Weight of deceiving the discriminator.")
     feature_matching: float = Field(
         default=0.1, ge=0, description="Weight of looking to the discriminator's layers as real music does."

@@ -40,6 +40,8 @@ def build_learner(profile: Profile, codec: HasVocabulary, accelerator: Accelerat
     plain.level_dropout = profile.latent.level_dropout
     if plain.bags is not None and not profile.loss.bag:
         plain.bags.requires_grad_(False)  # processes would wait for gradients that never come
+    if plain.echo is not None and not profile.loss.echo:
+        plain.echo.requires_grad_(False)
     optimizer = OPTIMIZERS.from_component(training.optimizer, plain, training.lr, training.weight_decay)
     average = average_weights(plain, training.ema_decay) if training.ema_decay else None
     if found is not None:

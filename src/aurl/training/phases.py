@@ -7,7 +7,7 @@ once the likelihood has made something that is worth hearing, and hears more fro
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aurl.profile import Profile
 from aurl.training.schedules import SCHEDULES, learning_rate
@@ -20,12 +20,16 @@ class Phase:
     Args:
         beta: weight of the KL divergences.
         word_dropout: share of the decoder's inputs that are hidden.
+        bag: weight of what each latent tells by itself of the ids in its segment.
+        echo: weight of what all latents tell by themselves of ids in their places.
         stage: how much the discriminator hears; 0: there is none, or its time has not come.
         discriminator_lr: its learning rate.
     """
 
     beta: float
     word_dropout: float
+    bag: float = 0.0
+    echo: float = 0.0
     stage: int = 0
     discriminator_lr: float = 0.0
 
@@ -66,11 +70,13 @@ def phase_at(profile: Profile, step: int, horizon_steps: int) -> Phase:
     done = progress(step, horizon_steps)
     beta = rise(done, first=loss.beta_start, last=loss.beta, hold=loss.beta_hold, full=loss.beta_full)
     hidden = fall(done, first=latent.word_dropout, last=latent.word_dropout_end, full=loss.beta_full)
+    hints = fall(done, first=1.0, last=0.0, full=loss.hints_end)
+    plain = Phase(beta, hidden, loss.bag * hints, loss.echo * hints)
     if profile.model.mode != "vae_gan":
-        return Phase(beta, hidden)
+        return plain
     stage = stage_at(done, start=section.start, stages=section.stages)
     if not stage:
-        return Phase(beta, hidden)
+        return plain
     first_step = round(section.start * horizon_steps)
     rate = learning_rate(
         max(0, step - first_step),
@@ -80,4 +86,4 @@ def phase_at(profile: Profile, step: int, horizon_steps: int) -> Phase:
         min_lr_ratio=profile.training.min_lr_ratio,
         schedule=SCHEDULES.from_component(profile.training.schedule),
     )
-    return Phase(beta, hidden, stage, rate)
+    return replace(plain, stage=stage, discriminator_lr=rate)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
-from aurl.loss.objective import Losses, Objective, kl_weights
+from aurl.loss.objective import Losses, Objective, hint_weights, kl_weights
 from aurl.loss.reconstruction import Counts
 from aurl.loss.terms import Outcome
 from aurl.model.vae_gan import MusicTransformerVAEGAN
@@ -58,7 +58,9 @@ class Learner:
         if not self.plain.levels:
             return {}
         self.plain.word_dropout = phase.word_dropout
-        self.objective.weights |= kl_weights(self.plain.levels, phase.beta)
+        hints = hint_weights(self.plain.levels, bag=phase.bag, echo=phase.echo)
+        weights = self.objective.weights
+        weights |= kl_weights(self.plain.levels, phase.beta) | {name: hints[name] for name in hints if name in weights}
         told = {"beta": phase.beta, "word_dropout": phase.word_dropout}
         if self.adversary is None:
             return told

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from aurl.model.latents.bags import BagsOfIds
+from aurl.model.latents.echo import Echo, EchoHead
 from aurl.model.latents.encoder import Encoder
 from aurl.model.latents.posterior import Posterior
 from aurl.model.latents.stream import LatentStream
@@ -19,6 +20,7 @@ class LatentParts(NamedTuple):
         stream: latents → what each position is told.
         prior: how likely latents are.
         bags: latents → ids in no order.
+        echo: the stream → ids in their places.
         conditions: facts of the header that the prior is told.
     """
 
@@ -26,6 +28,7 @@ class LatentParts(NamedTuple):
     stream: LatentStream
     prior: LatentPrior
     bags: BagsOfIds
+    echo: EchoHead
     conditions: tuple[str, ...] = ()
 
 
@@ -37,9 +40,11 @@ class Reconstruction(NamedTuple):
         posteriors: level → what the encoder said, coarse to fine.
         kl: level → (B, n) nats from the prior, 0 where a latent is of padding or was not heard.
         bags: level → (B, n, V) logits of the ids of each segment, in any order.
+        echo: logits of some ids, by the latents alone.
     """
 
     logits: Tensor
     posteriors: dict[str, Posterior]
     kl: dict[str, Tensor]
     bags: dict[str, Tensor]
+    echo: Echo
