@@ -31,8 +31,6 @@ from aurl.midi.score import Score
 from aurl.training.log import read_metrics
 from aurl.training.run import Run
 
-LENGTHS = (256, 2048)
-"""Tokens of reconstructions."""
 QUARTERS = 4
 
 
@@ -48,10 +46,10 @@ def probe(runs: Sequence[Path], checkpoint: str, windows: int) -> dict[str, Any]
 
 
 def discriminator_accuracy(run: Path) -> dict[str, list[float]]:
-    """Logged accuracy → its mean in each quarter of the steps in which it was logged."""
+    """Logged accuracy → its mean in each quarter of the steps in which the discriminator took part."""
     series: dict[str, list[float]] = {}
     for record in read_metrics(run / "metrics.jsonl"):
-        for name, value in record.items():
+        for name, value in record.items() if record.get("stage") else ():
             if "accuracy" in name and value is not None:
                 series.setdefault(name, []).append(value)
     return {
@@ -67,12 +65,16 @@ class Comparison:
         dataset: that they were trained on.
         songs: held-out songs for reconstructions, and as many samples.
         windows: held-out windows for likelihoods.
+        lengths: tokens of songs that are reconstructed.
         tokens: of the samples, and of what they are compared with.
         pictures: folder for them.
     """
 
-    def __init__(self, dataset: Path, *, songs: int, windows: int, tokens: int, pictures: Path) -> None:
-        self._dataset, self._windows, self._tokens, self._pictures = dataset, windows, tokens, pictures
+    def __init__(
+        self, dataset: Path, *, songs: int, windows: int, lengths: Sequence[int], tokens: int, pictures: Path
+    ) -> None:
+        self._dataset, self._windows, self._lengths = dataset, windows, lengths
+        self._tokens, self._pictures = tokens, pictures
         self._songs = Songs.of(dataset, songs)
         self._long = self._songs.longer_than(tokens)
         self._real = self._long.scores(tokens)
@@ -101,7 +103,7 @@ class Comparison:
         """Part of songs and tokens → how well notes come back."""
         parts, found = {"beginning": self._songs, "middle": self._songs.from_the_middle()}, {}
         for part, songs in parts.items():
-            for tokens in LENGTHS:
+            for tokens in self._lengths:
                 found[f"{part}/{tokens}"] = note_f1(loaded, songs, tokens)
                 print(f"{label}: {part} of songs, {tokens} tokens: {found[f'{part}/{tokens}']}", flush=True)
         return found
@@ -123,9 +125,13 @@ def compare(args: argparse.Namespace) -> dict[str, Any]:
         labels = sorted(args.modes.split(","), key=lambda label: label != "vae")
         bounds = {"minutes": args.minutes, "steps": args.steps}
         runs = train(recipe, labels, args.home, **bounds, processes=args.processes, threads=args.threads)
-    tokens = args.sample_tokens
     comparison = Comparison(
-        dataset, songs=args.songs, windows=args.windows, tokens=tokens, pictures=args.home / "pictures"
+        dataset,
+        songs=args.songs,
+        windows=args.windows,
+        lengths=args.lengths,
+        tokens=args.sample_tokens,
+        pictures=args.home / "pictures",
     )
     figures = {label: comparison.measure(label, run, args.checkpoint) for label, run in runs.items()}
     cost = {}
@@ -157,6 +163,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", default=BEST)
     parser.add_argument("--windows", type=int, default=40, help="held-out windows of each measurement")
     parser.add_argument("--songs", type=int, default=16, help="held-out songs to reconstruct, and samples to make")
+    parser.add_argument("--lengths", type=int, nargs="+", default=[256, 2048], help="tokens of songs to reconstruct")
     parser.add_argument("--sample-tokens", type=int, default=1024)
     parser.add_argument("--cost-repeats", type=int, default=3, help="0: speed and memory are not measured")
     parser.add_argument("--json", type=Path, help="write all figures here")

@@ -8,7 +8,6 @@ first few) and the most memory that it had. The modes take turns; ratios are med
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -35,10 +34,11 @@ KIB_PER_MIB, BYTES_PER_MIB = 2**10, 2**20
 
 
 def peak_mib() -> float:
-    """Of the GPU where there is one."""
+    """Of the GPU where there is one; else of this process, whose `ru_maxrss` would be at least its parent's (Linux)."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / BYTES_PER_MIB
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIB_PER_MIB
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(status.split("VmHWM:")[1].split()[0]) / KIB_PER_MIB
 
 
 def child(recipe: Recipe, dataset: Path, mode: str) -> dict[str, float]:
