@@ -12,12 +12,6 @@ from aurl.midi.score import Tempos
 PLAYED = score(track((0, 32, 60, 64), (32, 32, 62, 64), (64, 32, 64, 64), (96, 32, 65, 64)))
 
 
-@pytest.fixture
-def mir_eval():
-    pytest.importorskip("mir_eval")
-
-
-@pytest.mark.usefixtures("mir_eval")
 @pytest.mark.parametrize(
     ("rows", "precision", "recall", "f1"),
     [
@@ -35,20 +29,17 @@ def test_notes_match_by_pitch_and_onset(rows, precision, recall, f1):
     assert found == pytest.approx((precision, recall, f1))
 
 
-@pytest.mark.usefixtures("mir_eval")
 def test_seconds_count_not_ticks():
     slower = score(*PLAYED.tracks, tempos=Tempos([0], [1_000_000]))
     assert note_match(PLAYED, slower).recall == 1 / 4
     assert note_match(slower, slower).f1 == 1
 
 
-@pytest.mark.usefixtures("mir_eval")
 def test_drums_match_drums_only():
     assert note_match(score(track((0, 8, 36, 64))), score(track((0, 8, 36, 64), is_drum=True))).f1 == 0
     assert note_match(score(track((0, 8, 36, 64), is_drum=True)), score(track((0, 8, 36, 64), is_drum=True))).f1 == 1
 
 
-@pytest.mark.usefixtures("mir_eval")
 def test_two_silences_are_not_a_number():
     assert all(map(math.isnan, note_match(score(), score())))
 
