@@ -12,7 +12,7 @@ the fastest square matrix product seen between the repeats.
 
 `--memory` runs one forward and backward pass of a `small` model over one piece, for every attention kind and several
 lengths, each in a process of its own: the highest resident memory, what of it the pass itself took, and tokens per
-second of processor time (the machine may be busy) of a second pass.
+second of processor time, for the machine may be busy.
 """
 
 import argparse
@@ -49,6 +49,7 @@ from aurl.training.steps import Learner, Sums, update
 
 PEAK_SIZES = (1024, 2048)
 MEMORY_LENGTHS = (1024, 9433, 16384)
+SHORT = 64
 CLIP_NORM = 1.0
 Step = Callable[[], None]
 
@@ -210,17 +211,15 @@ def memory_case(kind: str, length: int) -> None:
     model = build_model(profile, Codec()).train()
     ids = torch.randint(0, EVENT_COUNT, (1, length + 1))
 
-    def step() -> None:
+    def step(length: int) -> None:
         with autocast("bf16"):
-            logits = model(ids[:, :-1])
-        cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten()).backward()
+            logits = model(ids[:, :length])
+        cross_entropy(logits.flatten(0, 1).float(), ids[:, 1 : length + 1].flatten()).backward()
 
-    model(ids[:, :64]).sum().backward()
-    before = peak_mib()
-    step()
-    after, begin = peak_mib(), time.process_time()
-    step()
-    rate = length / (time.process_time() - begin)
+    step(SHORT)
+    before, begin = peak_mib(), time.process_time()
+    step(length)
+    rate, after = length / (time.process_time() - begin), peak_mib()
     print(json.dumps({"mib": after - before, "peak_mib": after, "tokens_per_second": rate}))
 
 

@@ -79,6 +79,8 @@ def test_all_kinds_train_side_by_side_and_decode_as_they_compute():
         optimizer.step()
         losses.append(loss.item())
     assert losses[1] < losses[0]
+    queries = [parameter for name, parameter in model.named_parameters() if name.endswith("summaries.queries")]
+    assert [sorted(optimizer.state[parameter]) for parameter in queries] == [["exp_avg", "exp_avg_sq", "step"]]
     with torch.inference_mode():
         cache = model.eval().new_cache(2, 60)
         parts = [model(part, cache=cache) for part in ids.split([37] + [1] * 23, dim=1)]

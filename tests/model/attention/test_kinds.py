@@ -28,6 +28,13 @@ def gradients(mixed, weights, qkv, attention):
     return torch.autograd.grad(mixed, [qkv, *learned], weights, materialize_grads=True)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_can_be_described_before_it_takes_memory(kind):
+    with torch.device("meta"):
+        described = ATTENTION.build(kind, 256, 4, True)
+    assert described.mean_keys(4096) == ATTENTION.build(kind, 256, 4, True).mean_keys(4096)
+
+
 @pytest.mark.usefixtures("_form")
 @pytest.mark.parametrize("length", [1, 16, 17, 60])
 @pytest.mark.parametrize("causal", [True, False])

@@ -84,6 +84,12 @@ class MultiScale:
         return MultiScaleCache(rings, self._sizes)
 
 
+def dealt(n_windows: int, n_heads: int) -> list[int]:
+    """Number of the window of each head, evenly from the first to the last; a single head has the last."""
+    last = n_windows - 1
+    return [round(last * head / (n_heads - 1)) for head in range(n_heads)] if n_heads > 1 else [last]
+
+
 @ATTENTION.register("multi_scale")
 def multi_scale(
     d_model: int,
@@ -100,5 +106,4 @@ def multi_scale(
         causal: later positions are not seen.
         windows: the last so many positions, or so many to each side.
     """
-    places = torch.linspace(0, len(windows) - 1, n_heads).round().long() if n_heads > 1 else [len(windows) - 1]
-    return MultiScale([windows[int(place)] for place in places], causal)
+    return MultiScale([windows[place] for place in dealt(len(windows), n_heads)], causal)
