@@ -1,13 +1,15 @@
 """`aurl profile list|show|new|check`."""
 
 import json
+import re
 import subprocess
 
 import pytest
 import tomli
 
 from aurl.errors import ExitCode
-from aurl.profile import SIZES, Profile, load_profile
+from aurl.model.build import describe
+from aurl.profile import SIZES, Profile, list_profiles, load_profile
 
 
 @pytest.fixture
@@ -94,11 +96,34 @@ def test_check_counts_parameters_and_memory_of_every_size(invoke):
         code, out, err = invoke("profile", "check", "-p", size, "--json")
         assert (code, err) == (0, "")
         sizes[size] = json.loads(out)
+        parts = sizes[size]["parts"].values()
+        for name in ("weight_bytes", "optimizer_bytes", "activation_bytes", "forward_flops_per_token"):
+            assert sum(part[name] for part in parts) == pytest.approx(sizes[size][name])
         assert sum(sizes[size]["parameters"].values()) == sizes[size]["total_parameters"]
-    millions = [sizes[size]["total_parameters"] / 1e6 for size in SIZES]
-    for found, told in zip(millions, (0.2, 5, 25, 100), strict=True):
-        assert told / 1.3 < found < told * 1.3
     assert [sizes[size]["training_bytes"] for size in SIZES] == sorted(sizes[size]["training_bytes"] for size in SIZES)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_size_is_as_large_as_it_says(size):
+    description = next(listed.description for listed in list_profiles() if listed.name == size)
+    told = [float(number) * 1e6 for number in re.findall(r"([\d.]+) M ", description)]
+    for mode, parameters in zip(("transformer", "vae"), told, strict=True):
+        assert describe(load_profile([mode, size])).total_parameters == pytest.approx(parameters, rel=0.25)
+
+
+def test_check_is_a_table_with_a_row_for_each_part_and_their_sum(aurl):
+    result = aurl("profile", "check", "-p", "vae_gan", "-p", "tiny")
+    told = json.loads(aurl("profile", "check", "-p", "vae_gan", "-p", "tiny", "--json").stdout)
+    lines = result.stdout.splitlines()
+    rows = {line.split()[0]: line.split()[1:] for line in lines[1 : len(told["parts"]) + 2]}
+    assert rows.keys() == told["parts"].keys() | {"total"}
+    for name, part in told["parts"].items():
+        assert rows[name][0] == f"{part['parameters']:,}"
+        assert rows[name][3] == f"{part['activation_bytes'] / 2**20:,.1f}"
+        assert rows[name][4] == f"{part['forward_flops_per_token'] / 1e6:,.3f}"
+    assert rows["total"][0] == f"{told['total_parameters']:,}"
+    assert "8 × 256 tokens" in lines[-2]
+    assert "of cache per token" in lines[-1]
 
 
 def test_check_takes_the_ids_of_a_data_set(invoke, home):

@@ -84,8 +84,9 @@ def check(
         ),
     ] = None,
 ) -> None:
-    """Build what the profiles describe without taking memory, and tell how large it is."""
+    """Build what the profiles describe without taking memory, and tell what each part costs."""
     from aurl.cli.dataset import as_prepared
+    from aurl.cli.model_cost import sums, text
     from aurl.home import Home
     from aurl.model.build import describe
 
@@ -95,8 +96,7 @@ def check(
     if data is not None:
         resolved = as_prepared(output, resolved, Home.locate().dataset(data))
     report = describe(resolved)
-    totals = {"total_parameters": report.total_parameters, "training_bytes": report.training_bytes}
-    output.result("profile.check", plain(report) | totals, str(report))
+    output.result("profile.check", plain(report) | sums(report), text(report))
 
 
 COMMANDS = (list_, show, new, check)

@@ -98,7 +98,8 @@ def describe(profile: Profile) -> ModelReport:
     codec = Codec(time_base=profile.tokens.time_base, parts=profile.tokens.parts, header=profile.tokens.header)
     with torch.device("meta"):
         model = build_model(profile, codec)
-        discriminator = build_discriminator(profile, model) if profile.model.mode == "vae_gan" else None
+    # Small, and its norms take a hundred times longer to register where there are no numbers.
+    discriminator = build_discriminator(profile, model) if profile.model.mode == "vae_gan" else None
     return report(
         model,
         discriminator,

@@ -11,6 +11,7 @@ from aurl.model.attention.plan import Memory
 from aurl.model.attention.summaries import Summaries
 from aurl.model.attention.summary_cache import SummaryCache
 
+FP32_BYTES = 4
 POOLING_KEYS = 2
 """Where a key is pooled it costs as much as two that are looked at: key and value are both scored and both mixed."""
 
@@ -61,9 +62,27 @@ class Hierarchical(nn.Module):
 
     def mean_keys(self, length: int) -> float:
         """The summaries and what is near; pooling counts as so many keys as it costs."""
-        pooled = (length - 1) // self._window * self._window if self._causal else length
+        pooled = self._pooled(length)
         seeing = max(0, length - self._window) if self._causal else length
         return mean_near(length, self._reach) + self.summaries.count * (seeing + POOLING_KEYS * pooled) / length
+
+    def _pooled(self, length: int) -> int:
+        """How many positions the summaries are made of."""
+        return (length - 1) // self._window * self._window if self._causal else length
+
+    def kept_bytes(self, length: int, width: int) -> float:
+        """Scores and weights of every summary, keys and values side by side; for each block its averages."""
+        n_heads, n_summaries, d_content = self.summaries.queries.shape
+        rounded = width if width < FP32_BYTES else 0  # weights once more, as they are multiplied
+        of_position = n_summaries * (2 * FP32_BYTES + rounded) + d_content * width
+        of_block = n_summaries * d_content * 2 * (FP32_BYTES + width)
+        pooled = self._pooled(length)
+        blocks = pooled // self._window if self._causal else 1
+        return n_heads * (pooled * of_position + blocks * of_block) / length
+
+    def cached_keys(self, length: int) -> float:
+        """A window of them, and the summaries."""
+        return length if length <= self._window else self._window + self.summaries.count
 
     def new_cache(self, like: Tensor, shape: tuple[int, int, int], capacity: int) -> SummaryCache:
         """Room for one block and the summaries."""

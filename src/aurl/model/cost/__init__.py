@@ -1,0 +1,1 @@
+"""Arithmetic and memory of each part of a model."""
