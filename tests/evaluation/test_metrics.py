@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from tests.support.scores import score, scores, track
 
 from aurl.evaluation.metrics import (
@@ -86,6 +86,7 @@ def test_empty_beat_rate():
     assert empty_beat_rate(score(track((5, 2 * BEAT - 5, 60, 64), (4 * BEAT, 0, 61, 64)))) == 2 / 5
 
 
+@settings(max_examples=50, deadline=None)
 @given(scores())
 def test_ranges_hold_for_any_score(piece):
     bounds = {
