@@ -9,10 +9,16 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.support.training import facts, small_profile, tensors, told
+from safetensors.torch import load_file, save_file
+from tests.support.training import facts, latent_profile, small_profile, tensors, told
+from torch import distributed, multiprocessing
 
 from aurl.errors import AurlError, DamagedError
-from aurl.progress import Interrupts
+from aurl.progress import Interrupts, silent
+from aurl.training.acceleration import start_accelerator
+from aurl.training.loop import Loop
+from aurl.training.run import Run
+from aurl.training.setup import build_session, create_checked
 from aurl.training.trainer import fit, resume
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +41,58 @@ def test_two_processes_are_one_with_twice_the_batch(dataset, tmp_path):
             assert found[name] == pytest.approx(expected[name], rel=2e-4), (expected["step"], name)
     assert two.metrics["valid/nats_per_note"] == pytest.approx(one.metrics["valid/nats_per_note"], rel=2e-4)
     assert facts(tmp_path / "two")["processes"] == 2
+
+
+def test_with_latents_they_are_one_too(dataset, tmp_path):
+    """With hardly any noise around posterior means."""
+    common = {"max_steps": 8, "model__dropout": 0.0, "latent__word_dropout": 0.0, "latent__level_dropout": 0.0}
+    common |= {"latent__initial_log_variance": -12.0, "loss__beta_start": 0.3}
+    common |= {"training__optimizer": {"kind": "adamw"}, "loss__echo": 0.0}  # the positions that echo are drawn
+    one = fit(latent_profile("vae", **common, data__batch_size=4), dataset, tmp_path / "one", threads=1)
+    two = fit(latent_profile("vae", **common, data__batch_size=2), dataset, tmp_path / "two", processes=2, threads=1)
+    assert one.tokens == two.tokens
+    compared = 0
+    for expected, found in zip(told(tmp_path / "one"), told(tmp_path / "two"), strict=True):
+        for name in (name for name in expected if name.startswith(("train/", "gradient", "beta", "valid/elbo"))):
+            assert found[name] == pytest.approx(expected[name], rel=2e-3), (expected["step"], name)
+            compared += 1
+    assert compared > 8 * 8
+
+
+def _train_as(rank: int, folder: Path) -> None:
+    """One of two processes; its weights are left in the folder."""
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    distributed.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=2)
+    run = Run(folder / "run")
+    accelerator, processes = start_accelerator(run.profile(), device="cpu")
+    session = build_session(run, run.profile(), accelerator=accelerator, processes=processes, found=None)
+    Loop(session, lambda session, interrupts: [], None, silent, Interrupts()).run()
+    learner = session.learner
+    weights = {f"model.{name}": tensor for name, tensor in learner.plain.state_dict().items()}
+    if learner.adversary is not None:
+        weights |= {f"discriminator.{name}": one for name, one in learner.adversary.plain.state_dict().items()}
+    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, folder / f"{rank}.safetensors")
+    distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize(
+    ("mode", "options"),
+    [
+        ("vae", {"loss__bag": 0.0, "loss__echo": 0.0}),
+        ("vae", {"latent__batch_norm": True}),
+        ("vae_gan", {"accumulation": 2}),
+    ],
+)
+def test_all_processes_have_the_same_weights(dataset, tmp_path, mode, options):
+    """Through every stage of the discriminator; and where latents are asked nothing by themselves."""
+    profile = latent_profile(mode, max_steps=12, data__batch_size=2, eval_every=6, **options)
+    create_checked(tmp_path / "run", profile, dataset, processes=2)
+    multiprocessing.start_processes(_train_as, (tmp_path,), nprocs=2, start_method="spawn")
+    first, second = (load_file(tmp_path / f"{rank}.safetensors") for rank in range(2))
+    changing = ("running_mean", "running_var")  # of the batches of each process; the first one's are kept
+    names = [name for name in first if not name.endswith(changing)]
+    assert any(name.startswith("discriminator.") for name in names) == (mode == "vae_gan")
+    assert [name for name in names if not first[name].equal(second[name])] == []
 
 
 def test_two_processes_resume_bit_by_bit_and_stop_together(dataset, tmp_path):
