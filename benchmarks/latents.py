@@ -77,6 +77,8 @@ class Comparison:
         self._tokens, self._pictures = tokens, pictures
         self._songs = Songs.of(dataset, songs)
         self._long = self._songs.longer_than(tokens)
+        if not self._long.ids:
+            raise SystemExit(f"no held-out song has more than {tokens} ids")
         self._real = self._long.scores(tokens)
         self._values = measured(self._real)
         self.music = {"real": statistics(self._real, self._values)}
@@ -133,8 +135,10 @@ def compare(args: argparse.Namespace) -> dict[str, Any]:
         tokens=args.sample_tokens,
         pictures=args.home / "pictures",
     )
-    figures = {label: comparison.measure(label, run, args.checkpoint) for label, run in runs.items()}
-    cost = {}
+    figures, cost = {}, {}
+    for label, run in runs.items():
+        figures[label] = comparison.measure(label, run, args.checkpoint)
+        write({"runs": figures, "music": comparison.music}, args.json)
     if args.cost_repeats:
         modes = sorted({label.partition(":")[0] for label in runs} | {"transformer"})
         cost = latents_cost.compare(
@@ -145,6 +149,11 @@ def compare(args: argparse.Namespace) -> dict[str, Any]:
     parts += [latents_tables.discriminators(figures), latents_cost.table(cost) if cost else ""]
     print("\n\n".join(["", *filter(None, parts)]))
     return {"runs": figures, "music": comparison.music, "cost": cost}
+
+
+def write(figures: dict[str, Any], path: Path | None) -> None:
+    if path:
+        path.write_text(json.dumps(figures, indent=1))
 
 
 def main() -> None:
@@ -172,8 +181,7 @@ def main() -> None:
         parser.error("give POP909 and --home, or --runs and --home, or --probe")
     torch.set_num_threads(args.threads)
     figures = probe(args.probe, args.checkpoint, args.windows) if args.probe else compare(args)
-    if args.json:
-        args.json.write_text(json.dumps(figures, indent=1))
+    write(figures, args.json)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from aurl.profile import Profile, load_profile
 from aurl.progress import Progress
 from aurl.tokens.codec import Codec
 from aurl.training.run import Run
-from aurl.training.trainer import fit
+from aurl.training.trainer import fit, resume
 
 PROFILE = Path(__file__).with_name("pop909.toml")
 TOLERANCE = 0.02
@@ -21,6 +21,7 @@ LARGEST = 2
 """The transformer may become so many times as deep and as wide to have as many parameters."""
 STEPS_PER_LINE = 50
 SECONDS_PER_MINUTE = 60
+FINISHED = "finished"
 
 
 @dataclass(frozen=True)
@@ -95,19 +96,22 @@ def train(
     processes: int,
     threads: int,
 ) -> dict[str, Path]:
-    """Label → finished run. Unless `steps` is given, the first run has `minutes` and the others as many steps as it."""
+    """Label → finished run; what is there already goes on where it stopped.
+
+    Unless `steps` is given, the first run has `minutes` and the others as many steps as it.
+    """
     runs = {}
     for label in labels:
         runs[label] = run = home / label.replace(":", "-")
-        if not _is_finished(run):
+        if not _is_there(run):
             profile = recipe.profile(label, max_steps=steps, max_minutes=None if steps else minutes)
             print(f"{label}: {parameters_of(profile):,} parameters, {_shape(profile)}", flush=True)
             fit(profile, home / "dataset", run, processes=processes, threads=threads, report=_show)
+        elif Run(run).facts()["status"] != FINISHED:
+            resume(run, threads=threads, report=_show)
         facts = Run(run).facts()
-        print(
-            f"{label}: {facts['step']} steps in {facts['seconds'] / 60:.1f} minutes, best {facts['best_step']}",
-            flush=True,
-        )
+        took = facts["seconds"] / SECONDS_PER_MINUTE
+        print(f"{label}: {facts['step']} steps in {took:.1f} minutes, best {facts['best_step']}", flush=True)
         steps = steps or facts["step"]
     return runs
 
@@ -116,8 +120,8 @@ def _shape(profile: Profile) -> str:
     return f"{profile.model.n_layers} layers of width {profile.model.d_model}"
 
 
-def _is_finished(run: Path) -> bool:
-    return (run / "run.json").is_file() and Run(run).facts()["status"] == "finished"
+def _is_there(run: Path) -> bool:
+    return (run / "run.json").is_file()
 
 
 def _show(progress: Progress) -> None:
