@@ -24,6 +24,9 @@ def test_metrics_are_means_of_their_own_counts():
         "train/nats_per_note": 6.0,
         "gradient_norm": 2.0,
     }
+    window.parts |= {"reconstruction": 30.0, "kl_fine": 7.5, "discriminator": 30.0}
+    assert metrics_of(window) | {"train/kl_fine": 0.5, "train/discriminator": 2.0} == metrics_of(window)
+    assert len(metrics_of(window)) == 6
 
 
 @pytest.mark.parametrize("name", ["nats", "loss", "gradient_norm"])
@@ -31,6 +34,11 @@ def test_metrics_are_means_of_their_own_counts():
 def test_anything_that_is_no_number_is_divergence(name, value):
     with pytest.raises(DivergedError, match="step 40"):
         check_finite(Window(**{name: value}), step=55, good_step=40)
+
+
+def test_a_part_that_is_no_number_is_named():
+    with pytest.raises(DivergedError, match="diverged: discriminator nan before"):
+        check_finite(Window(parts={"kl_fine": 1.0, "discriminator": math.nan}), step=55, good_step=40)
 
 
 def test_numbers_are_no_divergence():
@@ -73,6 +81,8 @@ def test_only_what_is_better_improves():
         found.append((note_improvement(state, value), state.evaluations_since_best, state.best_step))
     assert found == [(True, 0, 1), (False, 1, 1), (False, 2, 1), (False, 3, 1), (True, 0, 5)]
     assert state.best_nats_per_note == 4.0
+    assert not note_improvement(state, 5.0, patience_counts=False)
+    assert state.evaluations_since_best == 0
 
 
 def test_numbers_for_people():

@@ -11,7 +11,8 @@ CPU = torch.device("cpu")
 
 
 def test_floats_come_back_bit_by_bit():
-    state = TrainingState(step=3, seconds=0.1 + 0.2, best_nats_per_note=1 / 3, window=Window(nats=2**0.5, tokens=7))
+    window = Window(nats=2**0.5, tokens=7, parts={"kl_fine": 3**0.5})
+    state = TrainingState(step=3, seconds=0.1 + 0.2, best_nats_per_note=1 / 3, window=window)
     assert TrainingState.from_json(json.loads(json.dumps(state.to_json()))) == state
 
 

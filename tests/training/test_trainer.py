@@ -8,7 +8,7 @@ import signal
 
 import pytest
 import torch
-from tests.support.training import facts, small_profile, told, write_dataset
+from tests.support.training import facts, latent_profile, small_profile, told, write_dataset
 
 from aurl.data.batching import collate
 from aurl.data.dataset import TokenDataset
@@ -185,6 +185,48 @@ def test_half_precision_trains_and_is_kept_to(dataset, tmp_path):
     assert result.metrics["train/nats_per_token"] < 5.5
     assert train(dataset, tmp_path / "next", max_steps=2, precision="fp32").step == 2
     assert facts(tmp_path / "next")["precision"] == "fp32"
+
+
+LEVELS = ("global", "local", "fine")
+PHASES = {"beta", "word_dropout", "stage", "discriminator_lr"}
+
+
+def test_with_a_discriminator_everything_is_told_in_its_time(dataset, tmp_path):
+    """Of 20 steps the first 4 without it; by the stages it hears more after 8.8 and after 13.6."""
+    result = fit(latent_profile("vae_gan", max_steps=20, precision="bf16"), dataset, tmp_path / "run", threads=1)
+    records = [record for record in told(tmp_path / "run") if "lr" in record]
+    stages = [record["stage"] for record in records]
+    assert stages == [0] * 4 + [1] * 5 + [2] * 5 + [3] * 6
+    judged = {"train/adversarial", "train/feature_matching", "train/discriminator", "train/discriminator_accuracy"}
+    assert [judged <= set(record) for record in records] == [stage > 0 for stage in stages]
+    assert [(record["beta"], record["word_dropout"]) for record in (records[0], records[-1])] == [
+        (0.01, 0.3),
+        (1.0, 0.0),
+    ]
+    assert all(record["train/discriminator_accuracy"] <= 1 for record in records[4:])
+    assert records[-1]["train/nats_per_token"] < records[0]["train/nats_per_token"]
+    names = {f"valid/{name}_{level}" for name in ("kl", "active_units", "shuffled_cost") for level in LEVELS}
+    assert names | {"valid/elbo_per_token", "valid/kl_per_token", "valid/shuffled_cost_all"} <= set(result.metrics)
+    assert result.best_nats_per_note == result.metrics["valid/elbo_per_note"]
+    assert load_run(tmp_path / "run").step == 20
+
+
+def test_without_latents_nothing_is_told_of_them(dataset, tmp_path):
+    result = train(dataset, tmp_path / "run", max_steps=2)
+    expected = {"loss", "nats_per_token", "nats_per_note"}
+    assert {name for name in result.metrics if name.startswith("train/")} == {f"train/{name}" for name in expected}
+    expected = {"nats_per_token", "nats_per_note", "tokens", "notes"}
+    assert {name for name in result.metrics if name.startswith("valid/")} == {f"valid/{name}" for name in expected}
+    assert not PHASES & set(result.metrics)
+
+
+def test_patience_waits_until_beta_has_risen(dataset, tmp_path):
+    """At a rate of nothing the first validation stays the best; beta has risen at step 12."""
+    profile = latent_profile("vae", lr=1e-30, horizon_steps=20, max_steps=20, eval_every=2, patience=2)
+    result = fit(profile, dataset, tmp_path / "run", threads=1)
+    waiting = [r["evaluations_since_best"] for r in told(tmp_path / "run") if "evaluations_since_best" in r]
+    assert waiting == [0, 0, 0, 0, 0, 1, 2]
+    assert (result.reason, result.step, result.best_step) == ("patience", 14, 2)
 
 
 def test_fp16_needs_a_gpu(dataset, tmp_path):

@@ -81,7 +81,8 @@ def show_result(output: Output, command: str, result: "FitResult") -> ExitCode |
 
 
 def _text(result: "FitResult") -> str:
-    best = "none" if result.best_nats_per_note is None else f"{result.best_nats_per_note:.3f} nats per note"
+    whole = " with the KL divergence" if "valid/elbo_per_note" in result.metrics else ""
+    best = "none" if result.best_nats_per_note is None else f"{result.best_nats_per_note:.3f} nats per note{whole}"
     rows = [
         ("run", str(result.run_folder)),
         ("status", f"{result.status} ({result.reason})"),

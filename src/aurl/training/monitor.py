@@ -55,11 +55,13 @@ def check_finite(window: Window, step: int, good_step: int) -> None:
     Raises:
         DivergedError: it has; the message says from where to go on.
     """
-    if all(map(math.isfinite, (window.nats, window.loss, window.gradient_norm, *window.parts.values()))):
+    values = {"loss": window.loss, "gradient norm": window.gradient_norm, "nats": window.nats, **window.parts}
+    broken = [f"{name} {value}" for name, value in values.items() if not math.isfinite(value)]
+    if not broken:
         return
     good = f"the last good checkpoint is of step {good_step}" if good_step else "there is no checkpoint yet"
     raise DivergedError(
-        f"training diverged: loss {window.loss}, gradient norm {window.gradient_norm} before step {step}; {good}",
+        f"training diverged: {', '.join(broken)} before step {step}; {good}",
         hint="go on from the checkpoint, or start again, with a lower training.lr or a longer training.warmup_steps",
     )
 
