@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 
@@ -92,11 +94,14 @@ def test_every_linear_layer_has_norm_one_at_first_and_while_it_learns(lr):
     started = {name: layer.weight.detach().clone() for name, layer in layers.items()}
     for step in range(10):
         views = [hear(discriminator, x, locals_=random_latents(4, 3, step)) for x in (ids, random_ids(4, 64, step + 1))]
-        norms = {name: largest_singular_value(layer) for name, layer in layers.items()}
-        assert norms == pytest.approx(dict.fromkeys(layers, 1.0), abs=0.01)
         optimizer.zero_grad()
         hinge(*views).backward()
         optimizer.step()
+        for training in (False, True):
+            discriminator.train(training)
+            norms = {name: largest_singular_value(layer) for name, layer in layers.items()}
+            assert norms == pytest.approx(dict.fromkeys(layers, 1.0), abs=0.01)
+        discriminator.train()
     assert all((layer.weight - started[name]).norm() > 1e-3 for name, layer in layers.items())
 
 
@@ -185,6 +190,14 @@ def test_half_precision_keeps_norms_and_scores():
     for name, score in scores_of(hear(discriminator, ids)).items():
         half = scores_of(views)[name]
         torch.testing.assert_close(half, score, rtol=0.05, atol=0.05)
+
+
+def test_a_copy_follows_its_own_weights():
+    copied = copy.deepcopy(build())
+    for layer in linear_layers(copied).values():
+        with torch.no_grad():
+            layer.parametrizations["weight"].original += 0.3 * torch.randn(layer.weight.shape)
+        assert largest_singular_value(layer) == pytest.approx(1, abs=0.01)
 
 
 def test_weights_come_back_as_they_were():
