@@ -2,8 +2,9 @@
 
     python -m benchmarks.latents_cost --dataset DIR [--repeats 3] [--size small] [--set KEY=VALUE]
 
-Every process trains a few steps as `aurl train` does and tells its tokens per second (median of the steps after the
-first few) and the most memory that it had. The modes take turns; ratios are medians of each repeat's own ratio.
+Every process trains a few steps as `aurl train` does, in one thread, and tells its tokens per second (after the first
+few steps; of processor time where there is no GPU, for other processes take their share of the clock) and the most
+memory that it had. The modes take turns; ratios are medians of each repeat's own ratio.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
@@ -23,7 +25,7 @@ from aurl.progress import Interrupts, Progress
 from aurl.training.log import read_metrics
 from aurl.training.trainer import fit
 
-WARM_UP_STEPS, STEPS = 4, 16
+WARM_UP_STEPS, STEPS = 3, 12
 MODES: dict[str, dict[str, Any]] = {
     "transformer": {},
     "vae": {},
@@ -44,17 +46,22 @@ def peak_mib() -> float:
 def child(recipe: Recipe, dataset: Path, mode: str) -> dict[str, float]:
     """Train a few steps in this process."""
     profile = recipe.equal_decoder(mode, **MODES[mode], **{"training.log_every": 1, "training.sample_every": 0})
-    interrupts, peak, before = Interrupts(), 0.0, peak_mib()
+    interrupts, before = Interrupts(), peak_mib()
+    clock = time.perf_counter if torch.cuda.is_available() else time.process_time
+    times: list[float] = []
+    peak = 0.0
 
     def watch(progress: Progress) -> None:
         nonlocal peak
+        times.append(clock())
         if progress.done == WARM_UP_STEPS + STEPS:
             peak, interrupts.stop = peak_mib(), 1  # before anything is saved
 
     with tempfile.TemporaryDirectory() as folder:
         fit(profile, dataset, Path(folder) / "run", threads=1, report=watch, interrupts=interrupts)
-        speeds = [line["tokens_per_second"] for line in read_metrics(Path(folder) / "run" / "metrics.jsonl")]
-    return {"tokens_per_second": median(speeds[WARM_UP_STEPS:]), "peak_mib": peak, "step_mib": peak - before}
+        tokens = [line["tokens"] for line in read_metrics(Path(folder) / "run" / "metrics.jsonl")]
+    speed = (tokens[-1] - tokens[WARM_UP_STEPS - 1]) / (times[-1] - times[WARM_UP_STEPS - 1])
+    return {"tokens_per_second": speed, "peak_mib": peak, "step_mib": peak - before}
 
 
 def compare(
