@@ -129,6 +129,50 @@ class TestExtends:
         assert all(name in caught.value.hint for name in (*SIZES, "transformer", "dev", "prod"))
 
 
+class TestIdleKeys:
+    """Keys that mean nothing in the mode that was chosen, or in the one that is there if none is."""
+
+    def test_a_single_key_without_effect_is_a_fault_that_names_the_mode(self, load):
+        found = faults_of(load, [], ["loss.beta=2", "latent.prior.kind=mixture", "training.seed=1"])
+        assert found.keys() == {"loss.beta", "latent.prior.kind"}
+        assert "no effect in mode transformer (--set loss.beta)" in str(found["loss.beta"])
+        assert "--profile vae" in found["loss.beta"].suggestion
+        found = faults_of(load, ["vae"], ["discriminator.width=32", "loss.adversarial=1", "loss.beta=2"])
+        assert found.keys() == {"discriminator.width", "loss.adversarial"}
+        assert "--profile vae_gan" in found["discriminator.width"].suggestion
+
+    @pytest.mark.parametrize("chosen", [["vae_gan"], ["tiny", "vae_gan"], ["vae_gan", "large"]])
+    def test_in_the_fullest_mode_all_keys_count(self, load, chosen):
+        profile = load(chosen, ["loss.beta=2", "discriminator.width=32", "loss.adversarial=1", "latent.fine_size=20"])
+        assert (profile.loss.beta, profile.discriminator.width, profile.latent.fine_size) == (2, 32, 20)
+
+    def test_packaged_sizes_are_for_all_modes(self, load):
+        assert load(["tiny"]).latent.global_size == load(["tiny", "vae"]).latent.global_size == 32
+
+    def test_a_file_that_is_named_and_leaves_the_mode_open_is_a_fault(self, places, load):
+        (places.project / "mine.toml").write_text('extends = "small"\n[loss]\nbeta = 2')
+        found = faults_of(load, ["./mine.toml"])
+        assert found.keys() == {"loss.beta"}
+        assert "mine.toml" in found["loss.beta"].origin
+
+    @pytest.mark.parametrize("mode", ["transformer", "vae"])
+    def test_a_file_may_be_shared_between_modes_that_are_named(self, places, load, mode):
+        (places.project / "mine.toml").write_text("[loss]\nbeta = 2\n[discriminator]\nwidth = 32")
+        assert load(["./mine.toml", mode] if mode == "vae" else ["./mine.toml"], [f"model.mode={mode}"]).loss.beta == 2
+
+    def test_what_counts_without_being_named_may_be_for_another_mode(self, places, load, monkeypatch):
+        (places.project / "aurl.toml").write_text("[loss]\nbeta = 2")
+        monkeypatch.setenv("AURL_DISCRIMINATOR__WIDTH", "32")
+        assert load().model.mode == "transformer"
+
+    def test_a_program_that_sets_the_mode_may_give_all_modes_the_same_keys(self, load):
+        for mode in ("transformer", "vae"):
+            assert load([], ["loss.beta=2"], flags={"model.mode": mode}).model.mode == mode
+
+    def test_an_unknown_mode_is_the_only_fault(self, load):
+        assert faults_of(load, [], ["model.mode=vea", "loss.beta=2"]).keys() == {"model.mode"}
+
+
 class TestFaults:
     def test_all_faults_of_all_layers_come_together_with_key_origin_and_suggestion(self, places, load, monkeypatch):
         (places.project / "aurl.toml").write_text("[training]\nwarmup_step = 3\n[tokns]\nparts = true")

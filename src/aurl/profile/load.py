@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
 from aurl.profile.components import Completer
 from aurl.profile.faults import Fault, ProfileError, describe_fault, nearest_key
+from aurl.profile.idle import MODE_KEY, idle_keys
 from aurl.profile.merge import Layer, Merged, find_origin
 from aurl.profile.model_sections import Discriminator, Latent, Model
 from aurl.profile.sections import Data, Generation, Prepare, Section, Tokens
@@ -120,21 +121,15 @@ def load_profile(
         ProfileError: every fault at once.
         NotFoundError: a profile that is named does not exist.
     """
-    merged, faults = Merged(Profile().model_dump()), []
-    upper: list[Layer | Fault] = [*standing_layers(start)]
-    for name in names:
-        upper += named_layers(name)
-    upper += environment_layers(os.environ)
-    upper += override_layers(overrides)
-    upper += flag_layer(flags or {})
-    sized = default_size is None or any(isinstance(layer, Layer) and _chooses_size(layer) for layer in upper)
-    size = None if sized else default_size
+    standing = [*standing_layers(start)]
+    named = [layer for name in names for layer in named_layers(name)]
+    single = [*override_layers(overrides)]
+    upper = [*standing, *named, *environment_layers(os.environ), *single, *flag_layer(flags or {})]
+    size = default_size if default_size and not _is_set(SIZE_KEY, upper) else None
     lower = file_layers(find_profile(size)) if size else ()
-    for layer in (*named_layers("transformer"), *lower, *upper):
-        if isinstance(layer, Fault):
-            faults.append(layer)
-        else:
-            merged.add(layer)
+    merged, faults = _merged((*named_layers("transformer"), *lower, *upper))
+    if MODE_KEY not in (flags or {}):
+        faults += idle_keys(merged, named, single, mode_is_open=not _is_set(MODE_KEY, upper))
     profile = _validate(merged, HOMES if check is None else check, faults)
     profile._default_size = size
     return profile
@@ -147,18 +142,25 @@ def read_resolved(path: Path) -> Profile:
         ProfileError: it does not fit this version of aurl.
         NotFoundError: there is no such file.
     """
+    merged, faults = _merged(file_layers(path))
+    return _validate(merged, (), faults)
+
+
+def _merged(layers: Iterable[Layer | Fault]) -> tuple[Merged, list[Fault]]:
+    """The layers over the defaults, and what is wrong with those that could not be read."""
     merged, faults = Merged(Profile().model_dump()), []
-    for layer in file_layers(path):
+    for layer in layers:
         if isinstance(layer, Fault):
             faults.append(layer)
         else:
             merged.add(layer)
-    return _validate(merged, (), faults)
+    return merged, faults
 
 
-def _chooses_size(layer: Layer) -> bool:
-    model = layer.table.get("model")
-    return isinstance(model, Mapping) and SIZE_KEY.partition(".")[2] in model
+def _is_set(dotted: str, layers: Iterable[Layer | Fault]) -> bool:
+    table, _, key = dotted.partition(".")
+    tables = [layer.table.get(table) for layer in layers if isinstance(layer, Layer)]
+    return any(isinstance(found, Mapping) and key in found for found in tables)
 
 
 def _validate(merged: Merged, check: Collection[str], faults: Iterable[Fault]) -> Profile:

@@ -107,7 +107,7 @@ class Latent(Section):
     def _segments_nest(cls, tokens: int, info: ValidationInfo) -> int:
         fine = info.data.get("fine_tokens")
         if fine is not None and tokens % fine:
-            raise ValueError(f"should be a multiple of fine_tokens, but {tokens} is none of {fine}")
+            raise ValueError(f"{tokens} is no multiple of fine_tokens ({fine})")
         return tokens
 
 

@@ -15,6 +15,8 @@ from aurl.profile.toml import parse_value
 from aurl.storage import find_upwards, read_toml
 
 PACKAGED_FOLDER = Path(__file__).parent.parent / "profiles"
+PACKAGED = "packaged"
+"""How the origin of a packaged file begins."""
 PROJECT_FILE = "aurl.toml"
 SIZES = ("tiny", "small", "base", "large")
 VARIABLE_PREFIX = "AURL_"
@@ -116,7 +118,7 @@ def _file_layers(path: Path, chain: tuple[Path, ...]) -> Iterator[Layer | Fault]
 
 def origin_of(path: Path) -> str:
     """How messages call a profile file: "packaged small", or its path."""
-    return f"packaged {path.stem}" if path.parent == PACKAGED_FOLDER else str(path)
+    return f"{PACKAGED} {path.stem}" if path.parent == PACKAGED_FOLDER else str(path)
 
 
 def standing_layers(start: Path | None) -> Iterator[Layer | Fault]:

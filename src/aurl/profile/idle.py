@@ -1,0 +1,50 @@
+"""Keys that were asked for and mean nothing in the mode that was asked for."""
+
+from collections.abc import Collection, Iterator, Sequence
+
+from aurl.profile.faults import Fault
+from aurl.profile.merge import Layer, Merged
+from aurl.profile.sources import PACKAGED
+
+MODE_KEY = "model.mode"
+VAE, VAE_GAN = "vae", "vae_gan"
+FIRST_MODE = {
+    "latent": VAE,
+    "loss": VAE,
+    "loss.adversarial": VAE_GAN,
+    "loss.feature_matching": VAE_GAN,
+    "discriminator": VAE_GAN,
+}
+"""Table or key → the mode from which on it counts."""
+ORDER = ("transformer", VAE, VAE_GAN)
+"""Each mode has all that those before it have."""
+
+
+def idle_keys(
+    merged: Merged, named: Sequence[Layer | Fault], single: Sequence[Layer | Fault], *, mode_is_open: bool
+) -> list[Fault]:
+    """Faults of keys without effect, where a person would think that they had one.
+
+    Those of `single` are; those of the files that were `named` are only where nobody has chosen a mode, for files
+    are shared between modes. Packaged files, standing files and variables are for all modes anyway.
+
+    Args:
+        merged: all layers.
+        named: layers of profiles that were named.
+        single: layers of single keys.
+        mode_is_open: no layer but the lowest names a mode.
+    """
+    mode = merged.table["model"].get("mode")
+    if mode not in ORDER:
+        return []
+    asked = {layer.origin for layer in single}
+    if mode_is_open:
+        asked |= {layer.origin for layer in named if not layer.origin.startswith(PACKAGED)}
+    return list(_faults(merged, mode, asked))
+
+
+def _faults(merged: Merged, mode: str, asked: Collection[str]) -> Iterator[Fault]:
+    for key, origin in merged.origins.items():
+        first = FIRST_MODE.get(key) or FIRST_MODE.get(key.partition(".")[0])
+        if "." in key and origin in asked and first is not None and ORDER.index(mode) < ORDER.index(first):
+            yield Fault(key, f"has no effect in mode {mode}", origin, f"it has one with --profile {first}")
