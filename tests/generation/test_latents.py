@@ -69,6 +69,17 @@ def test_what_is_given_comes_first_and_the_rest_follows_from_it():
     assert not torch.equal(partly["local"], plain["local"])
 
 
+def test_the_prior_goes_on_with_the_last_of_several_global_latents():
+    model = small_vae()
+    other = PieceLatents(model, 1).first(200)
+    first, last = other["global"] + 3, other["global"]
+    lower = {name: other[name][:, :2] for name in ("local", "fine")}
+    several = PieceLatents(model, 2, given={"global": torch.cat([first, last], 1), **lower}, begins=[0, 40]).first(200)
+    expected = PieceLatents(model, 2, given={"global": last, **lower}).first(200)
+    assert torch.equal(several["global"], torch.cat([first, last], 1))
+    assert all(torch.equal(several[name], expected[name]) for name in lower)
+
+
 def test_more_may_be_given_than_is_asked_for():
     model = small_vae()
     given = PieceLatents(model, 1).first(1025)

@@ -1,7 +1,9 @@
 """Which latents a piece begins with: its prompt's, then those of the song that it is to be like, then the prior's."""
 
 from dataclasses import replace
+from itertools import pairwise
 
+import pytest
 import torch
 from tests.support.latent_models import FLAT, small_vae
 from tests.support.tunes import tune
@@ -64,15 +66,38 @@ def test_a_prompt_goes_on_like_a_song():
     model, prompt = small_vae(), SONG[:57]
     found = LatentSource(model, context=CONTEXT, prompt=prompt, like=OTHER)(3).first(300)
     begun, song = (encode(model, ids, context=CONTEXT).mean for ids in (prompt, OTHER))
-    assert torch.equal(found["global"], song["global"])
+    assert torch.equal(found["global"], torch.cat([begun["global"], song["global"]], 1))
     assert starts(found["local"], torch.cat([begun["local"][:, :1], song["local"]], 1))
     assert starts(found["fine"], torch.cat([begun["fine"][:, :3], song["fine"][:, 1:]], 1))
 
 
-def test_one_latent_for_all_is_the_songs():
+@pytest.mark.parametrize("options", [{}, FLAT])
+def test_each_global_latent_holds_for_what_its_window_adds(options):
+    """The prompt's to the end of the last segment that it fills on every level, then the song's, one after another."""
+    model = small_vae(**options)
+    latents = LatentSource(model, context=CONTEXT, prompt=SONG[:57], like=OTHER)(3)
+    start = 56 if options else 32
+    begun, song = (encode(model, ids, context=CONTEXT) for ids in (SONG[:57], OTHER))
+    assert len(song.begins) > 3
+    everything = latents.first(400)
+    for begin, stop, vector in [
+        (0, start, begun.mean["global"]),
+        *(
+            (start + first, start + last, song.mean["global"][:, number, None])
+            for number, (first, last) in enumerate(pairwise([*song.begins, 400 - start]))
+        ),
+    ]:
+        with torch.inference_mode():
+            expected = model.stream({**everything, "global": vector}, torch.arange(begin, stop))
+        torch.testing.assert_close(latents.stream(begin, stop - begin), expected, rtol=1e-4, atol=1e-4)
+        middle = (begin + stop) // 2
+        torch.testing.assert_close(
+            latents.stream(middle, 100)[:, : stop - middle], expected[:, middle - begin :], rtol=1e-4, atol=1e-4
+        )
+
+
+def test_a_prompt_has_one_latent_for_all():
     model = small_vae(**FLAT)
-    found = LatentSource(model, context=CONTEXT, prompt=SONG[:57], like=OTHER)(3).first(300)
-    assert torch.equal(found["global"], encode(model, OTHER, context=CONTEXT).mean["global"])
     alone = LatentSource(model, context=CONTEXT, prompt=SONG[:57])(3).first(300)
     assert torch.equal(alone["global"], encode(model, SONG[:57], context=CONTEXT).mean["global"])
 

@@ -19,11 +19,13 @@ class Encoding(NamedTuple):
         levels: of the model.
         mean: level → (1, n, size).
         deviation: level → (1, n, size).
+        begins: positions from which on each of the global latents holds.
     """
 
     levels: Sequence[Level]
     mean: Mapping[str, Tensor]
     deviation: Mapping[str, Tensor]
+    begins: Sequence[int]
 
     def draw(self, seed: int, variation: float) -> dict[str, Tensor]:
         """The means, and `variation` deviations away from them; 1 draws from the posterior itself."""
@@ -49,7 +51,7 @@ class _Window(NamedTuple):
 
 @torch.inference_mode()
 def encode(model: MusicTransformerVAEGAN, ids: Sequence[int], *, context: int) -> Encoding:
-    """The latents of a piece; the global one is the mean of those of its windows, as far as each brings something new.
+    """The latents of a piece; a global one for each window that it takes, which holds for what the window adds.
 
     A piece that is longer than the context is read in windows that begin with its header, as in training; each begins
     so far before the end of the last that no segment lies under the header.
@@ -65,13 +67,7 @@ def encode(model: MusicTransformerVAEGAN, ids: Sequence[int], *, context: int) -
     for level in model.levels:
         parts = [_part(level, window, found[level.name]) for window, found in zip(windows, posteriors, strict=True)]
         mean[level.name], deviation[level.name] = (torch.cat(column, 1) for column in zip(*parts, strict=True))
-        if level.tokens is None:
-            share = torch.tensor([window.stop - window.fresh for window in windows], device=mean[level.name].device)
-            weights = (share / share.sum())[None, :, None]
-            mean[level.name], deviation[level.name] = (
-                (column[level.name] * weights).sum(1, keepdim=True) for column in (mean, deviation)
-            )
-    return Encoding(model.levels, mean, deviation)
+    return Encoding(model.levels, mean, deviation, [window.fresh for window in windows])
 
 
 def _windows(count: int, header: int, context: int, levels: Sequence[Level]) -> Iterator[_Window]:

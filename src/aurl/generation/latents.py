@@ -1,12 +1,14 @@
 """The latents of a growing piece: what is given of them, and what the prior makes of one seed for all that follows."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from aurl.model.latents import Latents, Level
+from aurl.model.latents.levels import GLOBAL, Latents, Level
 from aurl.model.vae_gan import MusicTransformerVAEGAN
 
 TOKENS_AT_ONCE = 1024
@@ -52,7 +54,8 @@ class PieceLatents:
     Args:
         model: with latents, in evaluation mode.
         seed: of the piece.
-        given: level → (1, n, size), the first latents there; levels may be missing.
+        given: level → (1, n, size), the first latents there; levels may be missing. There may be several global ones.
+        begins: positions from which on each of those holds, the first 0.
         temperature: factor of the prior's noise, ≥ 0.
         conditions: (1, C), what is known of the header, see `LatentPrior`; None: nothing.
     """
@@ -63,6 +66,7 @@ class PieceLatents:
         seed: int,
         *,
         given: Latents | None = None,
+        begins: Sequence[int] = (0,),
         temperature: float = 1.0,
         conditions: Tensor | None = None,
     ) -> None:
@@ -72,6 +76,7 @@ class PieceLatents:
         self._device = next(model.parameters()).device
         self._numbers = {level.name: _Numbers(seed, place, level.size) for place, level in enumerate(model.levels)}
         self._known = dict(given or {})
+        self._begins = list(begins)
         self._segment = largest_segment(model.levels)
         self._tokens = 0
 
@@ -87,9 +92,15 @@ class PieceLatents:
         latents = self.first(begin + count)
         skipped = begin // self._segment * self._segment
         here = {level.name: latents[level.name][:, _segments(level, skipped, begin + count)] for level in self._levels}
-        positions = torch.arange(begin - skipped, begin - skipped + count, device=self._device)
-        with torch.inference_mode():
-            return self._model.stream(here, positions)
+        edges = [begin, *(edge for edge in self._begins if begin < edge < begin + count), begin + count]
+        return torch.cat([self._part(here, first, stop, skipped) for first, stop in pairwise(edges)], 1)
+
+    @torch.inference_mode()
+    def _part(self, latents: Latents, begin: int, stop: int, skipped: int) -> Tensor:
+        """The stream from `begin` to `stop`, where one global latent holds, of `latents` that begin at `skipped`."""
+        number = bisect_right(self._begins, begin) - 1
+        heard = {**latents, GLOBAL: latents[GLOBAL][:, number, None]}
+        return self._model.stream(heard, torch.arange(begin - skipped, stop - skipped, device=self._device))
 
     @property
     def _levels(self) -> tuple[Level, ...]:
@@ -97,7 +108,7 @@ class PieceLatents:
 
     @torch.inference_mode()
     def _extend(self) -> None:
-        """Draw what is missing on each level for the tokens that there are to be."""
+        """Draw what is missing on each level for the tokens that there are to be, given the last global latent."""
         prior = self._model.prior
         have = {name: known.shape[1] for name, known in self._known.items()}
         wanted = {level.name: max(level.count(self._tokens), have.get(level.name, 0)) for level in self._levels}
@@ -107,7 +118,9 @@ class PieceLatents:
             drawn.reach(wanted[name])
         noise = {name: (self._temperature * drawn.noise).to(self._device) for name, drawn in self._numbers.items()}
         choice = {name: drawn.choice.to(self._device) for name, drawn in self._numbers.items()}
-        self._known = prior.sample(noise, choice, conditions=self._conditions, given=self._known)
+        above = {GLOBAL: self._known[GLOBAL][:, -1:]} if GLOBAL in self._known else {}
+        found = prior.sample(noise, choice, conditions=self._conditions, given={**self._known, **above})
+        self._known = {**found, GLOBAL: self._known.get(GLOBAL, found[GLOBAL])}
 
 
 def _segments(level: Level, begin: int, stop: int) -> slice:

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from aurl.generation.encoding import Encoding, encode
+from aurl.generation.encoding import encode
 from aurl.generation.latents import PieceLatents, largest_segment
-from aurl.model.latents import Level
 from aurl.model.prior.conditions import conditions_of
 from aurl.model.vae_gan import MusicTransformerVAEGAN
 
@@ -16,8 +15,8 @@ class LatentSource:
     """Seed → the latents of a piece.
 
     Segments that the prompt fills have the latents that are encoded in it. One that it only begins has not: the encoder
-    would say that music ends there. What the song has encoded comes next, from its beginning, in the first segment that
-    the prompt does not fill on every level; the global latent is the song's. The prior goes on behind both.
+    would say that music ends there. Next comes what is encoded in the song, from its beginning, in the first segment
+    that the prompt does not fill on every level. The prior goes on behind both, given the last global latent.
 
     Args:
         model: with latents, in evaluation mode.
@@ -47,10 +46,17 @@ class LatentSource:
 
     def __call__(self, seed: int) -> PieceLatents:
         """The latents of the piece of this seed."""
-        given = {} if self._prompt is None else self._filled(self._prompt)
+        given, begins = self._begun()
         if self._like is not None:
-            given = self._joined(given, self._like.draw(seed, self._variation))
-        return PieceLatents(self._model, seed, given=given, temperature=self._temperature, conditions=self._conditions)
+            given, begins = self._joined(given, begins, self._like.draw(seed, self._variation), self._like.begins)
+        return PieceLatents(
+            self._model,
+            seed,
+            given=given,
+            begins=begins,
+            temperature=self._temperature,
+            conditions=self._conditions,
+        )
 
     def _known(self, ids: Sequence[int]) -> Tensor | None:
         if not self._model.conditions:
@@ -58,23 +64,25 @@ class LatentSource:
         device = next(self._model.parameters()).device
         return conditions_of(torch.tensor([list(ids)], device=device), self._model.conditions)
 
-    def _filled(self, prompt: Encoding) -> dict[str, Tensor]:
-        return {level.name: prompt.mean[level.name][:, : _full(level, self._prompted)] for level in self._model.levels}
+    def _begun(self) -> tuple[dict[str, Tensor], Sequence[int]]:
+        """Latents of what the prompt fills, and from where on its global ones hold."""
+        if self._prompt is None:
+            return {}, [0]
+        counts = {level.name: level.tokens and self._prompted // level.tokens for level in self._model.levels}
+        return {name: mean[:, : counts[name]] for name, mean in self._prompt.mean.items()}, self._prompt.begins
 
-    def _joined(self, begun: dict[str, Tensor], like: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Latents of the prompt, if any, and then those of the song, whose first segments are the prompt's next."""
+    def _joined(
+        self, begun: dict[str, Tensor], begins: Sequence[int], like: dict[str, Tensor], turns: Sequence[int]
+    ) -> tuple[dict[str, Tensor], Sequence[int]]:
+        """These latents, and then those of the song, whose first segments are the next ones."""
         segment = largest_segment(self._model.levels)
-        begin = self._prompted // segment * segment
+        start = self._prompted // segment * segment
+        earlier = [begin for begin in begins if begin < start]
         joined = {}
         for level in self._model.levels:
-            have = begun.get(level.name)
-            if have is None or level.tokens is None:
-                joined[level.name] = like[level.name]
+            have, song = begun.get(level.name, like[level.name][:, :0]), like[level.name]
+            if level.tokens is None:
+                joined[level.name] = torch.cat([have[:, : len(earlier)], song], 1)
             else:
-                joined[level.name] = torch.cat([have, like[level.name][:, have.shape[1] - begin // level.tokens :]], 1)
-        return joined
-
-
-def _full(level: Level, tokens: int) -> int:
-    """How many of the level's latents are given by so many tokens of a beginning."""
-    return 1 if level.tokens is None else tokens // level.tokens
+                joined[level.name] = torch.cat([have, song[:, have.shape[1] - start // level.tokens :]], 1)
+        return joined, [*earlier, *(start + turn for turn in turns)]
