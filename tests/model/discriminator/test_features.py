@@ -228,6 +228,15 @@ def test_random_ids_equal_a_slow_second_look(seed):
     assert found["density"].shape[0] == len(expected)
 
 
+def test_time_is_still_exact_after_many_ids():
+    ids = torch.randint(TIME_SHIFT.start, TIME_SHIFT.stop, (1, 16_384), generator=torch.Generator().manual_seed(0))
+    steps = (ids - TIME_SHIFT.start + 1).cumsum(1)
+    phase = read_notes(ids, ids != PAD, TABLE).phase
+    turns = steps[..., None] % torch.tensor(PERIODS_STEPS) / torch.tensor(PERIODS_STEPS)
+    expected = torch.polar(torch.ones_like(turns), 2 * math.pi * turns)
+    torch.testing.assert_close(phase, expected, rtol=0, atol=5e-3)
+
+
 def one_hots_of(ids):
     return torch.nn.functional.one_hot(torch.tensor([ids]), VOCABULARY_SIZE).float()
 

@@ -64,7 +64,9 @@ def meanings(vocabulary_size: int) -> Tensor:
     classes = torch.zeros(vocabulary_size, PITCH_CLASSES)
     classes[NOTE_ON.start + pitches, pitches % PITCH_CLASSES] = 1
     steps = shift_steps(vocabulary_size)[:, None].float()
-    return torch.cat([note, steps, velocity, classes, sincos(steps / torch.tensor(PERIODS_STEPS))], 1)
+    periods = torch.tensor(PERIODS_STEPS)
+    turns = steps % periods / periods  # whole turns left out, which cost precision that a long product needs
+    return torch.cat([note, steps, velocity, classes, sincos(turns)], 1)
 
 
 def read_notes(tokens: Tensor, real: Tensor, table: Tensor) -> Notes:
