@@ -76,7 +76,9 @@ Variation = Annotated[
 ]
 LatentTemperature = Annotated[
     float | None,
-    typer.Option("--latent-temperature", metavar="T", help="How far latents of the prior are from its centre; 1 as trained."),
+    typer.Option(
+        "--latent-temperature", metavar="T", help="How far latents of the prior are from its centre; 1 as trained."
+    ),
 ]
 Picture = Annotated[Path | None, typer.Option("--picture", metavar="FILE.png", help="Draw each piece as a piano roll.")]
 
