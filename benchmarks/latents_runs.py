@@ -10,6 +10,7 @@ import torch
 
 from aurl.model.build import build_model
 from aurl.profile import Profile, load_profile
+from aurl.profile.idle import FIRST_MODE, ORDER
 from aurl.progress import Progress
 from aurl.tokens.codec import Codec
 from aurl.training.run import Run
@@ -30,7 +31,7 @@ class Recipe:
 
     Args:
         size: a shipped profile.
-        overrides: `KEY=VALUE`, over everything.
+        overrides: `KEY=VALUE`, over everything; each run takes those that count in its mode.
     """
 
     size: str
@@ -51,7 +52,8 @@ class Recipe:
         return self._load({"model.mode": mode, **flags})
 
     def _load(self, flags: dict[str, Any]) -> Profile:
-        return load_profile(["vae", self.size, str(PROFILE)], self.overrides, flags=flags)
+        overrides = [override for override in self.overrides if _counts(override, flags["model.mode"])]
+        return load_profile(["vae", self.size, str(PROFILE)], overrides, flags=flags)
 
     def _as_large_as(self, parameters: int) -> dict[str, int]:
         """Depth and width that give a transformer so many parameters; its shape changes as little as possible."""
@@ -67,6 +69,13 @@ class Recipe:
         return min(near, key=lambda found: found[0])[1]
 
 
+def _counts(override: str, mode: str) -> bool:
+    """Whether the key has an effect in this mode; profiles refuse keys that have none."""
+    key = override.partition("=")[0]
+    first = FIRST_MODE.get(key) or FIRST_MODE.get(key.partition(".")[0])
+    return first is None or ORDER.index(mode) >= ORDER.index(first)
+
+
 def _shapes(base: Profile) -> Iterator[tuple[int, int]]:
     layers, width, heads = base.model.n_layers, base.model.d_model, base.model.n_heads
     for n_layers in range(layers, LARGEST * layers + 1):
@@ -80,7 +89,7 @@ def _parameters(base: Profile, n_layers: int, d_model: int) -> int:
 
 
 def parameters_of(profile: Profile) -> int:
-    """Of everything that makes music; a discriminator, which is thrown away, does not count."""
+    """Of everything but a discriminator, which is thrown away."""
     codec = Codec(time_base=profile.tokens.time_base, parts=profile.tokens.parts, header=profile.tokens.header)
     with torch.device("meta"):
         return sum(parameter.numel() for parameter in build_model(profile, codec).parameters())
