@@ -233,8 +233,9 @@ class MusicTransformerVAEGAN(nn.Module):
     def _hidden(self, ids: Tensor) -> Tensor:
         """The ids, some of them hidden by MASK: what is missing can only be known from the latents.
 
-        Word dropout (Bowman et al., CoNLL 2016) at a rate of its own for each row: most keep nearly all, some hardly any,
-        so that both are learned, to read the past and to read the latents. All times stay, and so does the first id.
+        Word dropout (Bowman et al., CoNLL 2016) at a rate of its own for each row: most keep nearly all, some hardly
+        any, so that both are learned, to read the past and to read the latents. All times stay, and so does the first
+        id.
         """
         if not self.training or not self.word_dropout:
             return ids
