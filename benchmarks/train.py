@@ -34,7 +34,6 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import clip_grad_norm_
 
-from aurl.loss.objective import build_objective
 from aurl.loss.reconstruction import Counts
 from aurl.model.attention import ATTENTION
 from aurl.model.build import build_model
@@ -42,10 +41,9 @@ from aurl.profile import Profile, load_profile
 from aurl.tokens.codec import Codec
 from aurl.tokens.vocabulary import EVENT_COUNT
 from aurl.training.acceleration import start_accelerator
-from aurl.training.averaging import average_weights
 from aurl.training.batches import Batch
-from aurl.training.optim import OPTIMIZERS
-from aurl.training.steps import Learner, Sums, update
+from aurl.training.learner import build_learner
+from aurl.training.steps import Sums, update
 
 PEAK_SIZES = (1024, 2048)
 MEMORY_LENGTHS = (1024, 9433, 16384)
@@ -86,21 +84,16 @@ def autocast(precision: str) -> AbstractContextManager[Any]:
 
 def our_step(profile: Profile, ids: Tensor) -> tuple[Step, nn.Module]:
     accelerator, processes = start_accelerator(profile, device="cpu")
-    training = profile.training
-    plain = build_model(profile, Codec())
-    optimizer = OPTIMIZERS.from_component(training.optimizer, plain, training.lr, training.weight_decay)
-    average = average_weights(plain, training.ema_decay)
-    model, prepared = accelerator.prepare(plain, optimizer)
-    learner = Learner(accelerator, model, plain, prepared, build_objective(profile), average, CLIP_NORM)
+    learner = build_learner(profile, Codec(), accelerator, None)
     collated = {"ids": ids, "start_steps": torch.zeros(len(ids), dtype=torch.int64)}
     batch = Batch.of({**collated, "context": torch.ones(len(ids), dtype=torch.int64)})
     sums = Sums.on(accelerator.device)
-    plain.train()
+    learner.plain.train()
 
     def step() -> None:
         update(learner, [batch], Counts.of(batch.targets), processes, sums)
 
-    return step, plain
+    return step, learner.plain
 
 
 def bare_step(profile: Profile, ids: Tensor) -> Step:

@@ -1,3 +1,6 @@
+from collections import OrderedDict
+from typing import cast
+
 import pytest
 import torch
 from accelerate import Accelerator
@@ -5,25 +8,35 @@ from accelerate.state import AcceleratorState
 from torch import nn
 
 from aurl.errors import DamagedError
+from aurl.model.build import build_model
+from aurl.profile import load_profile
+from aurl.tokens.codec import Codec
 from aurl.training.optim import OPTIMIZERS, load_optimizer_tensors, optimizer_tensors, set_learning_rate
 
 KINDS = OPTIMIZERS.kinds()
 
 
 def model() -> nn.Module:
+    """Linear, norm, linear, called as in a decoder."""
     torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4), nn.Linear(4, 2))
+    layers = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4), nn.Linear(4, 2))
+    return nn.Sequential(OrderedDict(decoder=layers))
 
 
 class Named(nn.Module):
-    """A table, a hidden matrix and a gain, called as in the real model."""
+    """A table, a hidden matrix, a gain and a prior, called as in the real model."""
 
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(1)
         self.embedding = nn.Embedding(5, 8)
-        self.hidden = nn.Linear(8, 6, bias=False)
+        self.decoder = nn.ModuleList([nn.Linear(8, 6, bias=False)])
         self.norm = nn.LayerNorm(6)
+        self.prior = nn.Linear(6, 4)
+
+    @property
+    def hidden(self) -> nn.Linear:
+        return cast("nn.Linear", self.decoder[0])
 
 
 def train(network, optimizer, steps: int) -> None:
@@ -70,8 +83,8 @@ def test_state_comes_back_bit_by_bit(kind):
 def test_state_of_another_model_is_refused():
     network = model()
     optimizer = build(network)
-    with pytest.raises(DamagedError, match=r"0\.weight"):
-        load_optimizer_tensors(optimizer, network, {"exp_avg:0.weight": torch.zeros(9, 9)})
+    with pytest.raises(DamagedError, match=r"decoder\.0\.weight"):
+        load_optimizer_tensors(optimizer, network, {"exp_avg:decoder.0.weight": torch.zeros(9, 9)})
     with pytest.raises(DamagedError, match="nowhere"):
         load_optimizer_tensors(optimizer, network, {"exp_avg:nowhere": torch.zeros(4, 3)})
 
@@ -95,6 +108,20 @@ def test_every_parameter_is_trained(kind):
     assert not any(torch.equal(old, new) for old, new in zip(before, network.parameters(), strict=True))
 
 
+def test_muon_is_for_what_lies_between_tables_and_priors():
+    """The names are those of the real model, in the mode that has most of them."""
+    network = build_model(load_profile(overrides=["model.mode=vae"]), Codec())
+    owner = {name: name.partition(".")[0] for name, _ in network.named_parameters()}
+    names = {parameter: name for name, parameter in network.named_parameters()}
+    hidden, rest = OPTIMIZERS.build("muon", network, 1e-2, 0.5)._parts
+    muons, others = ([names[one] for group in part.param_groups for one in group["params"]] for part in (hidden, rest))
+    assert {owner[name] for name in muons} == {"decoder", "encoder", "latent_stream"}
+    assert all(network.get_parameter(name).ndim == 2 for name in muons)
+    assert {owner[name] for name in others} == {"embedding", "encoder", "prior", "bags", "echo"}
+    assert all(network.get_parameter(name).ndim == 1 for name in others if owner[name] == "encoder")
+    assert sorted([*muons, *others]) == sorted(names.values())
+
+
 def test_muon_orthogonalises_hidden_matrices_and_leaves_the_rest_to_adamw():
     network, plain = Named(), Named()
     optimizer, reference = OPTIMIZERS.build("muon", network, 1e-2, 0.0), OPTIMIZERS.build("adamw", plain, 1e-2, 0.0)
@@ -108,6 +135,7 @@ def test_muon_orthogonalises_hidden_matrices_and_leaves_the_rest_to_adamw():
     reference.step()
     assert torch.equal(network.embedding.weight, plain.embedding.weight)
     assert torch.equal(network.norm.weight, plain.norm.weight)
+    assert torch.equal(network.prior.weight, plain.prior.weight)
     update = (before - network.hidden.weight.detach()) / (1e-2 * 0.2 * 8**0.5)
     singular = torch.linalg.svdvals(update)
     # Five Newton-Schulz steps bring every singular value near 1; the polar factor of the gradient has exactly 1.

@@ -12,8 +12,12 @@ from aurl.errors import DamagedError
 from aurl.registry import Registry
 
 FUSED_DEVICES = ("cpu", "cuda", "mps", "xpu")
-EMBEDDING = "embedding."
-"""Name of the matrices that are tables and projections of features, not maps between hidden states."""
+HIDDEN = ("decoder.", "encoder.", "latent_stream.")
+"""Names of the matrices that Muon is for: maps between hidden states.
+
+Tables of ids (embedding, bags, echo) and priors are AdamW's. After 150 steps of a tiny vae on POP909 the loss was 5.02,
+with Muon for all but the embedding 5.02 too (and behind until then), with Muon for transformer blocks alone 5.25.
+"""
 
 Rate = Annotated[float, Ge(0), Lt(1)]
 
@@ -38,7 +42,7 @@ def muon(
 ) -> "MuonWithAdamW":
     """Orthogonal updates of the hidden matrices (Jordan et al. 2024), AdamW for the rest, at one learning rate."""
     trained = _trained(model)
-    hidden = [p for name, p in trained.items() if p.ndim == 2 and not name.startswith(EMBEDDING)]
+    hidden = [parameter for name, parameter in trained.items() if parameter.ndim == 2 and name.startswith(HIDDEN)]
     known = set(hidden)
     rest = [parameter for parameter in trained.values() if parameter not in known]
     return MuonWithAdamW(
