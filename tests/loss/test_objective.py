@@ -119,6 +119,12 @@ def test_what_weighs_nothing_is_not_computed():
     assert set(parts) == {"reconstruction", "kl_global", "kl_fine"}
 
 
+def test_without_latents_there_is_nothing_but_the_likelihood():
+    losses = vae(mode="vae_gan")(outcome())
+    assert set(losses.parts) == {"reconstruction"}
+    assert losses.total.item() == losses.nats.item()
+
+
 def test_the_discriminator_counts_where_it_listens():
     objective = vae("loss.adversarial=0.5", "loss.feature_matching=0.25", mode="vae_gan")
     silent = objective(with_latents())

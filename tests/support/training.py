@@ -38,6 +38,8 @@ SMALL_LATENTS = {
     "latent.segment_layers": 1,
     "loss.beta_hold": 0.2,
     "loss.beta_full": 0.6,
+}
+SMALL_DISCRIMINATOR = {
     "discriminator.scales": [8, 16, 32],
     "discriminator.width": 16,
     "discriminator.depth": 1,
@@ -56,8 +58,9 @@ def small_profile(**training) -> Profile:
 
 def latent_profile(mode: str, **training) -> Profile:
     """A small model with latents, in mode `vae` or `vae_gan`; keywords as for `small_profile`."""
-    latents = {key.replace(".", "__"): value for key, value in SMALL_LATENTS.items()}
-    return small_profile(**{"model__mode": mode, **latents, **training})
+    given = SMALL_LATENTS | (SMALL_DISCRIMINATOR if mode == "vae_gan" else {})
+    dotted = {key.replace(".", "__"): value for key, value in given.items()}
+    return small_profile(**{"model__mode": mode, **dotted, **training})
 
 
 def melody(seed: int, notes: int = 40) -> bytes:

@@ -39,25 +39,26 @@ def test_progress_ends_with_the_horizon():
     assert [progress(step, 200) for step in (0, 50, 200, 300)] == [0.0, 0.25, 1.0, 1.0]
 
 
+GENERATOR = (
+    "loss.beta=0.5",
+    "loss.beta_start=0.005",
+    "loss.beta_hold=0.2",
+    "loss.beta_full=0.6",
+    "latent.word_dropout=0.6",
+    "latent.word_dropout_end=0.0",
+)
+DISCRIMINATOR = ("discriminator.start=0.4", "discriminator.lr=1e-3")
+RATES = (
+    "training.warmup_steps=5",
+    "training.min_lr_ratio=0.0",
+    "training.schedule={kind='stable_decay', decay_share=0.5}",
+)
+
+
 def profile(mode, *overrides):
-    return load_profile(
-        overrides=[
-            f"model.mode={mode}",
-            "loss.beta=0.5",
-            "loss.beta_start=0.005",
-            "loss.beta_hold=0.2",
-            "loss.beta_full=0.6",
-            "latent.word_dropout=0.6",
-            "latent.word_dropout_end=0.0",
-            "discriminator.start=0.4",
-            "discriminator.lr=1e-3",
-            "training.warmup_steps=5",
-            "training.min_lr_ratio=0.0",
-            "training.schedule={kind='stable_decay', decay_share=0.5}",
-            *overrides,
-        ],
-        check=(),
-    )
+    """A course that is easy to follow by hand."""
+    own = {"transformer": (), "vae": GENERATOR, "vae_gan": GENERATOR + DISCRIMINATOR}[mode]
+    return load_profile(overrides=[f"model.mode={mode}", *own, *RATES, *overrides], check=())
 
 
 def test_a_phase_by_hand():
