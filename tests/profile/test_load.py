@@ -215,6 +215,21 @@ class TestFaults:
         (places.project / "aurl.toml").write_text("[training]\nlr = -1")
         assert load([], ["training.lr=1e-3"]).training.lr == 1e-3
 
+    @pytest.mark.parametrize(
+        ("override", "wanted"),
+        [
+            ("latent.local_tokens=100", "100 is no multiple of fine_tokens (32)"),
+            ("latent.fine_size=3", "should be 0 or at least 16, not 3"),
+            ("latent.global_size=0", "greater than or equal to 16, not 0"),
+            ("discriminator.scales=[32, 33]", "33 is no even number of tokens"),
+            ("discriminator.scales=[32, 32]", "named twice"),
+        ],
+    )
+    def test_faults_of_latents_and_discriminator(self, load, override, wanted):
+        found = faults_of(load, ["vae_gan"], [override])
+        assert found.keys() == {override.partition("=")[0]}
+        assert wanted in str(*found.values())
+
     def test_scalar_for_a_table_is_a_fault(self, load):
         assert "training" in faults_of(load, [], ["training=3"])
 

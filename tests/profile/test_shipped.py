@@ -12,11 +12,12 @@ from aurl.tokens.vocabulary import BOS, NOTE_ON, SEP, TIME_SHIFT, VELOCITY
 from aurl.training.acceleration import start_accelerator
 from aurl.training.batches import Batch, batch_counts
 from aurl.training.learner import build_learner
+from aurl.training.optim import set_learning_rate
 from aurl.training.phases import phase_at
 from aurl.training.steps import Sums, update
 
 MODES = ("transformer", "vae", "vae_gan")
-QUICK = (("tiny",), ("tiny", "dev"), ("tiny", "prod"), ("demo",), ("small",))
+QUICK = (("tiny",), ("tiny", "dev"), ("tiny", "prod"), ("tiny", "faithful"), ("demo",), ("small",))
 LONG = (("base",), ("large", 'training.optimizer={kind="adamw"}', "training.ema_decay=0"))
 """With what takes no minutes on a CPU."""
 EVEN = "head.bias"
@@ -45,6 +46,7 @@ def learner_of(mode, names):
     codec = Codec(time_base=profile.tokens.time_base, parts=profile.tokens.parts, header=profile.tokens.header)
     learner = build_learner(profile, codec, accelerator, None)
     learner.plain.train()
+    set_learning_rate(learner.optimizer, profile.training.lr / profile.training.warmup_steps)
     phase = phase_at(profile, 0, 1000)
     learner.enter(replace(phase, stage=3, discriminator_lr=profile.discriminator.lr) if mode == "vae_gan" else phase)
     return learner, processes
@@ -98,7 +100,7 @@ def test_two_steps_teach_every_weight(mode, names):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("names", LONG, ids=lambda names: names[0])
-def test_two_steps_of_a_large_model_teach_every_weight(mode, names):
-    check(mode, names)
+def test_two_steps_of_a_large_model_teach_every_weight(names):
+    """In the mode that has all parts of the others."""
+    check("vae_gan", names)

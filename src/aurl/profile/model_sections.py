@@ -52,7 +52,7 @@ class Latent(Section):
         default=48, ge=0, description="Dimensions of the latent of each local_tokens tokens; 0: no such level."
     )
     fine_size: int = Field(
-        default=16, ge=0, description="Dimensions of the latent of each fine_tokens tokens; 0: no such level."
+        default=64, ge=0, description="Dimensions of the latent of each fine_tokens tokens; 0: no such level."
     )
     fine_tokens: int = Field(default=32, ge=1, description="Tokens that share a fine latent.")
     local_tokens: int = Field(
@@ -130,3 +130,12 @@ class Discriminator(Section):
         description="Shares of the training after start from which the first, second and further scales are heard.",
     )
     start: float = Field(default=0.3, ge=0, lt=1, description="Share of the training after which it takes part.")
+
+    @field_validator("scales")
+    @classmethod
+    def _windows_overlap_by_half(cls, scales: tuple[int, ...]) -> tuple[int, ...]:
+        if odd := [scale for scale in scales if scale < 2 or scale % 2]:
+            raise ValueError(f"{odd[0]} is no even number of tokens")
+        if len(set(scales)) < len(scales):
+            raise ValueError("a scale is named twice")
+        return scales
