@@ -226,10 +226,10 @@ def slots_of(layer):
 def test_segments_are_counted_once():
     """Half as many segments cost half as much, tokens the same."""
     coarse, fine = (
-        cost_of(made("vae", f"latent.fine_tokens={tokens}", "latent.local_tokens=128", "latent.segment_layers=0"))
+        cost_of(made("vae", f"latent.fine_tokens={tokens}", "latent.fine_size=24", "latent.segment_layers=0"))
         for tokens in (64, 32)
     )
     assert coarse.parts["encoder.tokens"] == fine.parts["encoder.tokens"]
     bags = [whole.parts["bags"].forward_flops_per_token for whole in (coarse, fine)]
-    per_latent = 2 * VOCABULARY * 16 / LENGTH
+    per_latent = 2 * VOCABULARY * 24 / LENGTH
     assert bags[1] - bags[0] == pytest.approx(per_latent * (LENGTH / 32 - LENGTH / 64))

@@ -82,7 +82,7 @@ def check(mode, names):
     window, trained, before, heard = take_two_steps(mode, names)
     assert window.tokens == 2 * WINDOWS * LENGTH
     assert torch.tensor([window.loss, window.nats, window.gradient_norm, *window.parts.values()]).isfinite().all()
-    assert 3 < window.nats / window.tokens < 10  # about the logarithm of the vocabulary
+    assert 3 < window.nats / window.tokens < 15  # wide ones at first expect every id to come again: tables are shared
     learning = {name for name in trained if not name.endswith(EVEN)}
     assert sorted(learning - heard) == []
     assert [name for name in learning if torch.equal(trained[name], before[name])] == []
