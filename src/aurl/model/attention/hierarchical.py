@@ -44,7 +44,7 @@ class Hierarchical(nn.Module):
         memory = self._of_pasts(k, v) if self._causal else self._of_all(k, v, real)
         mixed = attend_near(q, k, v, self._reach, real=real, memory=memory)
         # Several processes wait for each other's gradient of every parameter, however short their own pieces are.
-        return mixed if memory is not None else mixed + 0.0 * sum(learned.sum() for learned in self.parameters())
+        return mixed if memory is not None else mixed + 0.0 * self.summaries.queries.sum()
 
     def _of_pasts(self, k: Tensor, v: Tensor) -> Memory | None:
         n_blocks = (k.shape[2] - 1) // self._window  # all but the last, which nobody looks back on
@@ -53,12 +53,12 @@ class Hierarchical(nn.Module):
         batch, n_heads, _, d_head = k.shape
         shape = (batch, n_heads, n_blocks, self._window, d_head)
         blocks = (x[:, :, : n_blocks * self._window].reshape(shape).transpose(1, 2) for x in (k, v))
-        keys, values = self.summaries.told(self.summaries.of_every_past(*blocks).to(k.dtype))  # (B, N, H, S, D)
-        return Memory(keys.transpose(1, 2), values.transpose(1, 2), self._window)
+        content = self.summaries.of_every_past(*blocks).to(k.dtype).transpose(1, 2)  # (B, H, N, S, 2 D)
+        return Memory(content[..., :d_head], content[..., d_head:], self._window)
 
     def _of_all(self, k: Tensor, v: Tensor, real: Tensor | None) -> Memory:
-        keys, values = self.summaries.told(self.summaries.of_all(k, v, real).content.to(k.dtype))
-        return Memory(keys[:, :, None], values[:, :, None], None)
+        content = self.summaries.of_all(k, v, real).content.to(k.dtype)[:, :, None]
+        return Memory(content[..., : k.shape[-1]], content[..., k.shape[-1] :], None)
 
     def mean_keys(self, length: int) -> float:
         """The summaries and what is near; pooling counts as so many keys as it costs."""

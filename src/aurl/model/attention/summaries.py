@@ -27,8 +27,7 @@ class Summaries(nn.Module):
     """S averages for each head, weighted by the softmax of a learned query's scores with keys and values.
 
     Slots of bounded memory (Peng et al., ABC, ACL 2022). Those of a past also forget, as gated slots do (Zhang et al.,
-    GSA, NeurIPS 2024), each at its own constant rate, so that between them they hold every age. What they say begins at
-    nothing, so that training begins as that of the window alone.
+    GSA, NeurIPS 2024), each at its own constant rate, so that between them they hold every age.
 
     Args:
         n_heads: number of heads.
@@ -42,7 +41,6 @@ class Summaries(nn.Module):
     def __init__(self, n_heads: int, d_head: int, *, count: int, block: int) -> None:
         super().__init__()
         self.queries = nn.Parameter(torch.randn(n_heads, count, 2 * d_head))
-        self.gates = nn.Parameter(torch.zeros(n_heads, count, 1))
         self.block = block
         half_lives = torch.logspace(math.log2(SHORTEST_HALF_LIFE), math.log2(LONGEST_HALF_LIFE), count, base=2.0)
         self.register_buffer("fading", math.log(2) / half_lives, persistent=False)  # (S,), in a block
@@ -77,11 +75,6 @@ class Summaries(nn.Module):
         for block in blocks[1:]:
             pasts.append(self.joined(pasts[-1], block))
         return torch.stack([past.content for past in pasts], 1)
-
-    def told(self, content: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values `(…, H, S, D)` that queries meet."""
-        keys, values = content.chunk(2, -1)
-        return keys, values * self.gates.to(content.dtype)
 
     def _scores(self, content: Tensor, real: Tensor | None) -> Tensor:
         asked = (self.queries * self.queries.shape[-1] ** -0.5).to(content.dtype)

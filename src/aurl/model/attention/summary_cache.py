@@ -65,7 +65,8 @@ class SummaryCache:
         ring = slice(0, self._window)
         block = self._summaries.of_block(self._slots.keys[..., ring].mT, self._slots.values[:, :, ring])
         self._past = block if self._past is None else self._summaries.joined(self._past, block)
-        self._slots.write(slice(self._window, self._size), *self._summaries.told(self._past.content))
+        keys, values = self._past.content.chunk(2, -1)
+        self._slots.write(slice(self._window, self._size), keys, values)
 
     def select(self, rows: Tensor) -> None:
         """Keep only these batch rows."""
