@@ -80,6 +80,7 @@ def test_only_vae_gan_has_a_discriminator():
 def test_beta_has_risen_at_its_end():
     assert [has_risen(profile("vae"), step, 100) for step in (0, 59, 60, 100)] == [False, False, True, True]
     assert has_risen(profile("transformer"), 0, 100)
+    assert has_risen(profile("vae", "loss.beta_start=0.5"), 0, 100)  # it is constant
 
 
 def test_what_latents_tell_by_themselves_fades():

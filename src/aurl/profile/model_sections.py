@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from aurl.profile.sections import Component, ComponentOf, KindsOf, OptionsOf, Section
+from aurl.profile.sections import Component, ComponentOf, KindsOf, Optional, OptionsOf, Section
 
 SMALLEST_LATENT = 16
 
@@ -52,7 +52,7 @@ class Latent(Section):
         default=48, ge=0, description="Dimensions of the latent of each local_tokens tokens; 0: no such level."
     )
     fine_size: int = Field(
-        default=64, ge=0, description="Dimensions of the latent of each fine_tokens tokens; 0: no such level."
+        default=16, ge=0, description="Dimensions of the latent of each fine_tokens tokens; 0: no such level."
     )
     fine_tokens: int = Field(default=32, ge=1, description="Tokens that share a fine latent.")
     local_tokens: int = Field(
@@ -87,8 +87,11 @@ class Latent(Section):
     conditions: tuple[Literal["key", "tempo", "time_signature"], ...] = Field(
         default=(), description="Facts of the header that the prior of global latents is told."
     )
+    style: Annotated[str | None, Optional] = Field(
+        default=None, description="Label of pieces, such as composer, that the prior of global latents is told, too."
+    )
     word_dropout: float = Field(
-        default=0.3, ge=0, le=1, description="Share of the decoder's inputs that are hidden from it at first."
+        default=0.0, ge=0, le=1, description="Share of the decoder's inputs that are hidden from it at first."
     )
     word_dropout_end: float = Field(default=0.0, ge=0, le=1, description="That share at the end of beta's rise.")
     level_dropout: float = Field(

@@ -16,7 +16,7 @@ class Loss(Section):
         description="Weight of the KL divergence at the end; 1: the ELBO.",
     )
     beta_start: float = Field(
-        default=0.003, ge=0, description="Its weight at first, when the model is nearly an autoencoder."
+        default=1.0, ge=0, description="Its weight at first; far below 1 the model begins as an autoencoder."
     )
     beta_hold: float = Field(default=0.35, ge=0, le=1, description="Share of the training before beta rises.")
     beta_full: float = Field(default=0.8, gt=0, le=1, description="Share of the training after which it has risen.")
@@ -25,15 +25,15 @@ class Loss(Section):
         ge=0,
         description="Nats that a global latent may cost, in the mean of a batch, before its KL counts.",
     )
-    free_bits_local: float = Field(default=12.0, ge=0, description="The same for a local latent.")
-    free_bits_fine: float = Field(default=12.0, ge=0, description="The same for a fine latent.")
+    free_bits_local: float = Field(default=8.0, ge=0, description="The same for a local latent.")
+    free_bits_fine: float = Field(default=4.0, ge=0, description="The same for a fine latent.")
     bag: float = Field(
         default=0.1,
         ge=0,
         description="Weight of telling from each latent alone which ids its tokens are, in any order.",
     )
     echo: float = Field(
-        default=0.5, ge=0, description="Weight of telling from all latents alone which id stands where."
+        default=0.3, ge=0, description="Weight of telling from all latents alone which id stands where."
     )
     hints_end: float = Field(
         default=1.0, gt=0, le=1, description="Share of the training after which bag and echo have faded."

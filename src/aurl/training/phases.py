@@ -60,8 +60,10 @@ def stage_at(done: float, *, start: float, stages: Sequence[float]) -> int:
 
 
 def has_risen(profile: Profile, step: int, horizon_steps: int) -> bool:
-    """Whether beta is what it is to be in the end; always in mode `transformer`, which has none."""
-    return profile.model.mode == "transformer" or progress(step, horizon_steps) >= profile.loss.beta_full
+    """Whether beta is what it is to be in the end; always where it is constant, and in mode `transformer`."""
+    loss = profile.loss
+    constant = profile.model.mode == "transformer" or loss.beta_start == loss.beta
+    return constant or progress(step, horizon_steps) >= loss.beta_full
 
 
 def phase_at(profile: Profile, step: int, horizon_steps: int) -> Phase:
