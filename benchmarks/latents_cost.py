@@ -30,7 +30,7 @@ MODES: dict[str, dict[str, Any]] = {
     "transformer": {},
     "vae": {},
     # All parts of the discriminator from the first step on, as at the end of a training.
-    "vae_gan": {"discriminator.start": 0.0, "discriminator.stages": (0.0,)},
+    "vae_gan": {"discriminator.start": 0.0, "discriminator.stages": (0.0, 0.0, 0.0)},
 }
 KIB_PER_MIB, BYTES_PER_MIB = 2**10, 2**20
 
