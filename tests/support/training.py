@@ -1,6 +1,7 @@
 """A small real data set, runs on it that take a second, and what of a run must not depend on how often it stopped."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,10 @@ SMALL_LATENTS = {
     "latent.fine_tokens": 8,
     "latent.stream_size": 16,
     "latent.segment_layers": 1,
+    "latent.word_dropout": 0.3,
+    "latent.word_dropout_end": 0.0,
+    "loss.beta": 1.0,
+    "loss.beta_start": 0.01,
     "loss.beta_hold": 0.2,
     "loss.beta_full": 0.6,
 }
@@ -74,16 +79,17 @@ def melody(seed: int, notes: int = 40) -> bytes:
     return write_midi(Score(tracks=(Track(Notes(onset, lengths, scale[steps], velocity)),)))
 
 
-def write_dataset(folder: Path, *, pieces: int = 24, valid: int = 4) -> Path:
-    """A prepared data set of melodies."""
+def write_dataset(folder: Path, *, pieces: int = 24, valid: int = 4, composers: Sequence[str] = ()) -> Path:
+    """A prepared data set of melodies; piece n is labelled with composer n, if there are any."""
     midi = folder / "midi"
-    midi.mkdir(parents=True)
     for number in range(pieces):
         name = "valid" if number < valid else "train"
-        (midi / f"{name}-{number}.mid").write_bytes(melody(number, notes=20 + number))
-    profile = load_profile(
-        flags={"prepare.split": {"kind": "glob", "valid": ["*/valid-*"]}}, check={"preprocess", "split"}
-    )
+        file = midi / (composers[number] if composers else "") / f"{name}-{number}.mid"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(melody(number, notes=20 + number))
+    flags = {"prepare.split": {"kind": "glob", "valid": ["*/valid-*"]}}
+    flags |= {"prepare.labels": ["{composer}/*"]} if composers else {}
+    profile = load_profile(flags=flags, check={"preprocess", "split"})
     prepare([midi], profile, folder / "dataset", jobs=1)
     return folder / "dataset"
 

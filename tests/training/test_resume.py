@@ -84,7 +84,7 @@ def test_whatever_batches_are_made_of(dataset, tmp_path, workers):
 @pytest.mark.parametrize(
     "profile",
     [
-        latent_profile("vae_gan", max_steps=30, log_every=7),
+        latent_profile("vae_gan", max_steps=24, log_every=7),
         pytest.param(latent_profile("vae", max_steps=40, accumulation=2), marks=pytest.mark.slow),
         pytest.param(latent_profile("vae", max_steps=30, latent__batch_norm=True), marks=pytest.mark.slow),
         pytest.param(latent_profile("vae_gan", max_steps=40, accumulation=2), marks=pytest.mark.slow),
@@ -92,12 +92,12 @@ def test_whatever_batches_are_made_of(dataset, tmp_path, workers):
     ids=["vae_gan", "vae", "batch_norm", "vae_gan_accumulating"],
 )
 def test_with_latents_and_a_discriminator(dataset, tmp_path, profile):
-    """Stops lie before the discriminator's time, in its first stage, and where it hears everything.
+    """Stops lie before the discriminator's time, and in two of its stages.
 
     Draws from posteriors, hidden words and ids that the discriminator hears come from the generators that are saved.
     """
     fit(profile, dataset, tmp_path / "whole", threads=THREADS)
-    fit_in_sittings(profile, dataset, tmp_path / "parts", [3, 11, 26])
+    fit_in_sittings(profile, dataset, tmp_path / "parts", [3, 11, 20])
     assert_same(tmp_path / "whole", tmp_path / "parts")
     saved = {name.partition("/")[0] for name in tensors(tmp_path / "parts")}
     assert ("discriminator" in saved, "discriminator_optimizer" in saved) == (profile.model.mode == "vae_gan",) * 2
