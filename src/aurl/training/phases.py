@@ -1,7 +1,7 @@
 """What changes in the course of training, as pure functions of progress, so that resuming needs no memory of it.
 
-At first the model is nearly an autoencoder: the KL divergence weighs little, and many of the decoder's inputs are
-hidden, so that it learns to read the latents. Then beta rises and the inputs come back. The discriminator joins late,
+Where beta begins far below its last value, the model is at first nearly an autoencoder, and many of the decoder's inputs
+may be hidden, so that it learns to read the latents. What latents tell by themselves fades. The discriminator joins late,
 once the likelihood has made something that is worth hearing, and hears more from stage to stage.
 """
 
