@@ -1,8 +1,8 @@
 """What changes in the course of training, as pure functions of progress, so that resuming needs no memory of it.
 
-Where beta begins far below its last value, the model is at first nearly an autoencoder, and many of the decoder's inputs
-may be hidden, so that it learns to read the latents. What latents tell by themselves fades. The discriminator joins late,
-once the likelihood has made something that is worth hearing, and hears more from stage to stage.
+Where beta begins far below its last value, the model is at first nearly an autoencoder, and many of the decoder's
+inputs may be hidden, so that it learns to read the latents. What latents tell by themselves fades. The discriminator
+joins late, once the likelihood has made something that is worth hearing, and hears more from stage to stage.
 """
 
 from bisect import bisect_right
