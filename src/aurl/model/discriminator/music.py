@@ -32,4 +32,5 @@ class MusicView(nn.Module):
         table = self.meanings[: tokens.shape[-1]] if tokens.is_floating_point() else self.meanings
         found = musical_features(read_notes(tokens, real, table))
         features = torch.cat([found[name] for name in FEATURES], -1)
-        return self.course(FEATURE_GAIN * features, segmented(real).any(2))  # type: ignore[no-any-return]
+        heard: tuple[Tensor, tuple[Tensor, ...]] = self.course(FEATURE_GAIN * features, segmented(real).any(2))
+        return heard
