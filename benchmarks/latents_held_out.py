@@ -47,7 +47,7 @@ def use_of(loaded: Loaded, dataset: Path, *, windows: int) -> dict[str, float]:
 
 def plain(loaded: Loaded) -> MusicTransformerVAEGAN:
     """The model with weights as in training: packed ones are for few rows, and know no bf16."""
-    model = build_model(loaded.profile, loaded.codec)
+    model = build_model(loaded.profile, loaded.codec, loaded.model.styles)
     load_weights(model, loaded.checkpoint / (EMA_FILE if loaded.is_average else MODEL_FILE))
     return model.eval().to(choose_device())
 

@@ -111,6 +111,40 @@ def test_song_to_be_like_needs_latents(invoke, home, trained):
     assert not list(Path().iterdir())
 
 
+@pytest.fixture
+def styled(home):
+    """A second run, whose prior knows two composers."""
+    overrides = ["model.mode=vae", "latent.style=composer"]
+    return write_run(home / "runs" / "styled", Codec(), overrides=overrides, styles=["Bach", "Mozart"])
+
+
+def test_piece_in_a_style(invoke, home, styled):
+    args = ("generate", "--run", "styled", "--seconds", 1, "--threads", 1, "--seed", 1, "--json")
+    code, out, err = invoke(*args, "--style", "Mozart", "-o", "mozart.mid")
+    assert code == 0, err
+    assert json.loads(out)["style"] == "Mozart"
+    assert seconds(Path("mozart.mid").read_bytes()) > 0
+    code, out, _ = invoke(*args, "-o", "any.mid")
+    assert (code, json.loads(out)["style"]) == (0, None)
+
+
+@pytest.mark.parametrize(
+    ("run", "args", "said"),
+    [
+        ("styled", ("--style", "Motzart"), ("no style 'Motzart'", "known: Bach, Mozart")),
+        ("first", ("--style", "Bach"), ("knows no styles", "latent.style=composer")),
+        ("styled", ("--style", "Bach", "--like", "song.mid"), ("style of the song", "leave out the style")),
+        ("styled", ("--style", "Bach", "--prompt", "song.mid"), ("style of the song", "leave out the style")),
+    ],
+)
+def test_style_that_cannot_be_had(invoke, home, trained, styled, run, args, said):
+    shutil.copy(next((trained.parent / "songs").rglob("*.mid")), "song.mid")
+    code, _, err = invoke("generate", "--run", run, *args)
+    assert code == ExitCode.USAGE
+    assert all(text in err for text in said)
+    assert [path.name for path in Path().iterdir()] == ["song.mid"]
+
+
 @pytest.mark.parametrize(
     ("args", "code", "said"),
     [

@@ -118,3 +118,16 @@ def test_the_prior_is_told_what_the_header_says():
     assert torch.equal(found, drawn(told))
     assert torch.equal(nothing, drawn(None))
     assert not torch.isclose(nothing, found).all()
+
+
+def test_a_style_is_told_to_the_prior():
+    model = small_vae(conditions=("key",), styles=("Bach", "Mozart"))
+
+    def drawn(**options):
+        return LatentSource(model, context=CONTEXT, prompt=[BOS], **options)(3).first(64)["global"]
+
+    bach, mozart, unknown = (drawn(style=style) for style in (0, 1, -1))
+    told = PieceLatents(model, 3, conditions=torch.tensor([[-1, 1]])).first(64)["global"]
+    assert torch.equal(mozart, told)
+    assert torch.equal(unknown, drawn())
+    assert not any(torch.isclose(one, other).all() for one, other in [(bach, mozart), (bach, unknown)])

@@ -15,13 +15,14 @@ from aurl.training.optim import OPTIMIZERS, set_learning_rate
 
 VOCABULARY = Codec().vocabulary_size
 PATTERNS = [(kind,) for kind in ATTENTION.kinds()] + [ATTENTION.kinds()]
+STYLES = ("Bach", "Mozart", "Chopin")
 VARIANTS = {
     "three levels": {},
     "flat": FLAT,
     "no local": {"local_size": 0},
     "no fine": {"fine_size": 0},
     "batch norm": {"batch_norm": True},
-    "conditions": {"conditions": ("key", "tempo")},
+    "conditions": {"conditions": ("key", "tempo"), "styles": STYLES},
     "mixture": {"prior": {"kind": "mixture"}, "lower_prior": {"kind": "flow"}},
 }
 variants = pytest.mark.parametrize("options", VARIANTS.values(), ids=VARIANTS.keys())
@@ -307,3 +308,17 @@ def test_what_is_hidden_can_be_told_from_the_latents_alone():
     assert (own.argmax(-1) == following).float().mean() > 0.95
     cost = [cross_entropy(logits.flatten(0, 1), following.flatten()) for logits in (own, other)]
     assert cost[1] - cost[0] > 1
+
+
+@torch.no_grad()
+def test_the_divergence_of_the_global_latent_depends_on_the_style():
+    """And on nothing else of it; a style that is not known is the same as none that was told."""
+    model = vae(styles=STYLES)
+    assert (model.conditions, model.styles) == (("style",), STYLES)
+    ids, following = windows(50, 50, 33)
+    told = torch.tensor([0, 2, -1])
+    found, free = (reconstruct(model, ids, following, style=style) for style in (told, None))
+    torch.testing.assert_close(found.kl["global"], model.prior.kl(found.posteriors, told[:, None])["global"])
+    assert ((found.kl["global"] - free.kl["global"]).abs()[:, 0] > 1e-3).tolist() == [True, True, False]
+    assert torch.equal(found.kl["fine"], free.kl["fine"])
+    assert torch.equal(found.logits, free.logits)

@@ -26,11 +26,11 @@ FLAT = {"local_size": 0, "fine_size": 0}
 """One latent for all."""
 
 
-def small_vae(codec=None, *, packed=True, **options):
+def small_vae(codec=None, *, packed=True, styles=(), **options):
     """Keywords are keys of `latent`, or dotted keys with `__`."""
     given = {key.replace("__", ".") if "__" in key else f"latent.{key}": value for key, value in options.items()}
     torch.manual_seed(0)
-    model = build_model(load_profile(flags={**SMALL, **given}), codec or Codec()).eval()
+    model = build_model(load_profile(flags={**SMALL, **given}), codec or Codec(), styles).eval()
     with torch.no_grad():
         for layer in model.decoder.hearing:
             nn.init.normal_(layer.weight, std=0.5)

@@ -16,13 +16,13 @@ NOTHING = {"empty": torch.zeros(1)}
 
 def write_run(folder: Path, codec: Codec, *, overrides=(), steps=(100,), best=0, ema=True, **facts) -> Path:
     """A run with one checkpoint per step, whose weights differ from each other and from their averages."""
-    profile = load_profile(["transformer"], [*TINY, *overrides])
+    profile, styles = load_profile(["transformer"], [*TINY, *overrides]), facts.get("styles", ())
     run = create_run(folder, profile, folder.parent / "dataset", codec=codec.signature(), **facts)
     checkpoints = Checkpoints(run.checkpoints, keep_last=10)
     for step in steps:
         torch.manual_seed(step)
-        groups = {MODEL: build_model(profile, codec).state_dict(), OPTIMIZER: NOTHING, RANDOM: NOTHING}
+        groups = {MODEL: build_model(profile, codec, styles).state_dict(), OPTIMIZER: NOTHING, RANDOM: NOTHING}
         if ema:
-            groups[EMA] = build_model(profile, codec).state_dict()
+            groups[EMA] = build_model(profile, codec, styles).state_dict()
         checkpoints.save(step, groups, {}, best_step=best)
     return run.folder

@@ -74,6 +74,9 @@ Variation = Annotated[
     float,
     typer.Option("--variation", metavar="V", help="How far from the song; 1: as uncertain as the encoder is of it."),
 ]
+Style = Annotated[
+    str | None, typer.Option("--style", metavar="NAME", help="One of the styles that the run knows; see latent.style.")
+]
 LatentTemperature = Annotated[
     float | None,
     typer.Option(
@@ -101,6 +104,7 @@ def generate(
     prompt_seconds: PromptSeconds = None,
     like: Like = None,
     variation: Variation = 0.0,
+    style: Style = None,
     latent_temperature: LatentTemperature = None,
     picture: Picture = None,
     threads: Threads = None,
@@ -126,6 +130,7 @@ def generate(
         prompt_seconds=prompt_seconds,
         like=liked,
         variation=variation,
+        style=style,
         latent_temperature=latent_temperature,
         temperature=temperature,
         top_k=top_k,
@@ -137,7 +142,7 @@ def generate(
         check_free(targets)
     pieces, stop = _make(output, folder, request, checkpoint=checkpoint, threads=threads, device=device)
     mode = read_resolved(folder / "profile.toml").model.mode
-    facts = {"run": folder, "checkpoint": checkpoint, "mode": mode, "like": like}
+    facts = {"run": folder, "checkpoint": checkpoint, "mode": mode, "like": like, "style": style}
     write_pieces(output, pieces, targets, facts=facts)
     return None if stop is None else exit_code(stop)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from aurl.augment.passage import Passage
 from aurl.data.hybrid import HybridView, hybrid_view
@@ -97,12 +97,14 @@ class Rows(NamedTuple):
         start_steps: (B,) int64, time before the first id of the body, in steps.
         context: (B,) int64, leading ids that are not to be predicted.
         hybrid: what else a model may see of them, None where it is not asked for.
+        style: (B,) int64, number of the style of each one's piece, None where pieces have none.
     """
 
     ids: NDArray[np.int64]
     start_steps: NDArray[np.int64]
     context: NDArray[np.int64]
     hybrid: HybridView | None = None
+    style: NDArray[np.int64] | None = None
 
 
 Place = tuple[int, Ids, int, int, int]
@@ -123,6 +125,7 @@ class TokenDataset:
         truncation: how pieces are cut into windows.
         augment: what is done to windows that were drawn; they are cut to `seq_len` afterwards.
         hybrid: make the hybrid view of every batch.
+        styles: (pieces,) int64, number of the style of each piece of the split.
 
     Raises:
         UsageError: the split does not exist, or a header leaves no room in `seq_len`.
@@ -138,10 +141,12 @@ class TokenDataset:
         truncation: Truncation = SLIDING,
         augment: Augment | None = None,
         hybrid: bool = False,
+        styles: NDArray[np.int64] | None = None,
     ) -> None:
         self.pieces = PieceReader(folder, split)
         self.seq_len = seq_len
         self._truncation, self._augment, self._hybrid = truncation, augment, hybrid
+        self._styles = styles
         columns, margin = self.pieces.columns, truncation.margin
         try:
             self.tiling = Tiling(columns.tokens, columns.header, seq_len=seq_len, context=context, margin=margin)
@@ -185,8 +190,9 @@ class TokenDataset:
         if self._augment is None and not self._hybrid:
             together = windows if isinstance(windows, Windows) else Windows.of(map(self._window, windows))
             return next(self.batches([together]))
-        passages = [self[window] for window in windows]
-        rows = stack(passages)
+        single = [self._window(window) for window in windows]
+        passages = [self[window] for window in single]
+        rows = stack(passages)._replace(style=self._style([window.piece for window in single]))
         if not self._hybrid:
             return rows
         return rows._replace(hybrid=hybrid_view(passages, rows.ids, time_base=self.pieces.codec.time_base))
@@ -199,8 +205,14 @@ class TokenDataset:
         ids, start_steps, context, length = self._gather(joined(batches))
         edges = np.cumsum([0, *map(len, batches)])
         longest_of_all = np.maximum(np.maximum.reduceat(length, edges[:-1]), MIN_IDS)
-        for (begin, stop), longest in zip(pairwise(edges.tolist()), longest_of_all.tolist(), strict=True):
-            yield Rows(ids[begin:stop, :longest].astype(np.int64), start_steps[begin:stop], context[begin:stop])
+        spans = zip(batches, pairwise(edges.tolist()), longest_of_all.tolist(), strict=True)
+        for windows, (begin, stop), longest in spans:
+            rows = Rows(ids[begin:stop, :longest].astype(np.int64), start_steps[begin:stop], context[begin:stop])
+            yield rows._replace(style=self._style(windows.piece))
+
+    def _style(self, pieces: ArrayLike) -> NDArray[np.int64] | None:
+        """Numbers of the styles of pieces."""
+        return None if self._styles is None else self._styles[np.asarray(pieces)]
 
     def _gather(
         self, windows: Windows

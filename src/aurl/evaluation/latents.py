@@ -115,7 +115,8 @@ def _measure(
     z = {name: posterior.z for name, posterior in drawn.items()}
     given = float(nats(logits_given(z), targets))
     use.nats += given
-    conditions = conditions_of(inputs, model.conditions) if model.conditions else None
+    style = None if rows.style is None else torch.from_numpy(rows.style).to(device)
+    conditions = conditions_of(inputs, model.conditions, style) if model.conditions else None
     for name, kl in model.prior.kl(drawn, conditions).items():
         _count(use.kl, name, float(kl.sum()))
         units[name].add(posteriors[name])

@@ -78,7 +78,7 @@ def load_run(run: Path, *, checkpoint: str = BEST, ema: bool = True, device: str
     checked = _checked(folder)
     profile, codec = read_resolved(run / "profile.toml"), Codec.from_signature(facts["codec"])
     is_average = ema and EMA_FILE in checked
-    model = build_model(profile, codec)
+    model = build_model(profile, codec, facts.get("styles", ()))
     load_weights(model, folder / (EMA_FILE if is_average else MODEL_FILE))
     logger.info("model of %s, %s%s", run.name, folder.name, " (averaged weights)" if is_average else "")
     parameters = sum(parameter.numel() for parameter in model.parameters())

@@ -12,6 +12,7 @@ from aurl.generation.prompt import Prompt, load_prompt, load_song
 from aurl.generation.request import Request
 from aurl.generation.source import LatentSource
 from aurl.midi.clock import seconds_at
+from aurl.model.prior.conditions import UNKNOWN
 from aurl.model.vae_gan import MusicTransformerVAEGAN
 from aurl.profile import Generation
 from aurl.tokens.codec import Codec
@@ -61,6 +62,7 @@ def make_plan(
 ) -> Plan:
     """Read the songs of a request and find out what they mean; arguments and errors are those of `make_pieces`."""
     _check_latents(model, request)
+    style = _style(model, request.style)
     prompt = like = None
     if request.prompt is not None:
         prompt = load_prompt(request.prompt, codec, preprocess=preprocess, seconds=request.prompt_seconds)
@@ -68,7 +70,8 @@ def make_plan(
         score, encoded = load_song(request.like, codec, preprocess=preprocess)
         like = _Like(encoded.ids.tolist(), float(seconds_at(score, [score.end_tick])[0]))
     length, each, unit = _length(request, codec, defaults, prompt, like)
-    return Plan(prompt, length, each, unit, _latents(model, request, prompt, like, context=context, defaults=defaults))
+    latents = _latents(model, request, prompt, like, style=style, context=context, defaults=defaults)
+    return Plan(prompt, length, each, unit, latents)
 
 
 def _check_latents(model: MusicTransformerVAEGAN, request: Request) -> None:
@@ -79,6 +82,20 @@ def _check_latents(model: MusicTransformerVAEGAN, request: Request) -> None:
                 f"{name} is about latents, and this model of mode transformer has none",
                 hint="train one that has: aurl train --profile vae; or continue a song: --prompt song.mid",
             )
+
+
+def _style(model: MusicTransformerVAEGAN, name: str | None) -> int:
+    """Place in the model's styles."""
+    if name is None:
+        return UNKNOWN
+    if not model.styles:
+        raise UsageError(
+            f"this model knows no styles, {name!r} or any other",
+            hint="train one that does: aurl train --profile vae --set latent.style=composer",
+        )
+    if name not in model.styles:
+        raise UsageError(f"the model knows no style {name!r}", hint=f"known: {', '.join(model.styles)}")
+    return model.styles.index(name)
 
 
 def _length(
@@ -99,6 +116,7 @@ def _latents(
     prompt: Prompt | None,
     like: _Like | None,
     *,
+    style: int,
     context: int,
     defaults: Generation,
 ) -> LatentSource | None:
@@ -112,4 +130,5 @@ def _latents(
         like=like.ids if like else None,
         variation=request.variation,
         temperature=defaults.latent_temperature if asked is None else asked,
+        style=style,
     )

@@ -36,6 +36,7 @@ class Request:
         prompt_seconds: how much of it; None for all.
         like: a song whose latents are taken; this, `variation` and `latent_temperature` need a model with latents.
         variation: ≥ 0, how many deviations of their posterior latents are away from its mean; 1 draws from it.
+        style: of the pieces, one of those that the run knows; latents are drawn for it, so no song can be given beside.
         latent_temperature: ≥ 0, factor of the noise that the prior draws latents with; this and the next four are the
             profile's where None.
         temperature: ≥ 0; see `Sampler` for this and the next three.
@@ -45,7 +46,7 @@ class Request:
         max_tokens: most ids that are sampled for one piece.
 
     Raises:
-        UsageError: no pieces, a number out of range, two lengths, or what belongs to a song that is not given.
+        UsageError: no pieces, a number out of range, two lengths, or what a song must be given for, or must not.
     """
 
     count: int = 1
@@ -56,6 +57,7 @@ class Request:
     prompt_seconds: float | None = None
     like: Path | Score | None = None
     variation: float = 0.0
+    style: str | None = None
     latent_temperature: float | None = None
     temperature: float | None = None
     top_k: int | None = None
@@ -79,6 +81,8 @@ class Request:
             )
         if self.like is None and self.variation:
             raise UsageError("variation of no song", hint="name the song that pieces are to be like: --like song.mid")
+        if self.style is not None and not (self.prompt is None and self.like is None):
+            raise UsageError("a piece has the style of the song that is given", hint="leave out the style, or the song")
         if self.latent_temperature is not None and not 0 <= self.latent_temperature < math.inf:
             raise UsageError(f"latent_temperature is {self.latent_temperature}", hint="give a number ≥ 0, such as 0.8")
 

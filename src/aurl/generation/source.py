@@ -7,7 +7,7 @@ from torch import Tensor
 
 from aurl.generation.encoding import encode
 from aurl.generation.latents import PieceLatents, largest_segment
-from aurl.model.prior.conditions import conditions_of
+from aurl.model.prior.conditions import UNKNOWN, conditions_of
 from aurl.model.vae_gan import MusicTransformerVAEGAN
 
 
@@ -25,6 +25,7 @@ class LatentSource:
         like: ids of the song, BOS … EOS; None: there is none.
         variation: how many deviations latents are away from what is encoded in the song, ≥ 0.
         temperature: factor of the prior's noise, ≥ 0.
+        style: place in the model's `styles`, which the prior is told; -1: unknown.
     """
 
     def __init__(
@@ -36,13 +37,14 @@ class LatentSource:
         like: Sequence[int] | None = None,
         variation: float = 0.0,
         temperature: float = 1.0,
+        style: int = UNKNOWN,
     ) -> None:
         self._model, self._variation, self._temperature = model, variation, temperature
         self._prompted = len(prompt) - 1  # what follows its last id is not known
         shortest = min((level.tokens for level in model.levels if level.tokens), default=1)
         self._prompt = encode(model, prompt, context=context) if self._prompted >= shortest else None
         self._like = None if like is None else encode(model, like, context=context)
-        self._conditions = self._known(prompt if self._prompted or like is None else like)
+        self._conditions = self._told(prompt if self._prompted or like is None else like, style)
 
     def __call__(self, seed: int) -> PieceLatents:
         """The latents of the piece of this seed."""
@@ -58,11 +60,12 @@ class LatentSource:
             conditions=self._conditions,
         )
 
-    def _known(self, ids: Sequence[int]) -> Tensor | None:
+    def _told(self, ids: Sequence[int], style: int) -> Tensor | None:
         if not self._model.conditions:
             return None
         device = next(self._model.parameters()).device
-        return conditions_of(torch.tensor([list(ids)], device=device), self._model.conditions)
+        told = torch.tensor([style], device=device)
+        return conditions_of(torch.tensor([list(ids)], device=device), self._model.conditions, told)
 
     def _begun(self) -> tuple[dict[str, Tensor], Sequence[int]]:
         """Latents of what the prompt fills, and from where on its global ones hold."""

@@ -1,5 +1,6 @@
 """From a profile's sections to a model, or to what it would cost."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -11,6 +12,7 @@ from aurl.model.latents.encoder import Encoder
 from aurl.model.latents.levels import FINE, GLOBAL, LOCAL, Level
 from aurl.model.latents.parts import LatentParts
 from aurl.model.latents.stream import LatentStream
+from aurl.model.prior.conditions import condition_sizes
 from aurl.model.prior.hierarchy import LatentPrior
 from aurl.model.report import ModelReport, report
 from aurl.model.vae_gan import MusicTransformerVAEGAN
@@ -33,8 +35,14 @@ class HasVocabulary(Protocol):
         ...
 
 
-def build_model(profile: Profile, codec: HasVocabulary) -> MusicTransformerVAEGAN:
-    """The model that a profile describes, for the ids of `codec`; weights random."""
+def build_model(profile: Profile, codec: HasVocabulary, styles: Sequence[str] = ()) -> MusicTransformerVAEGAN:
+    """The model that a profile describes, for the ids of `codec`; weights random.
+
+    Args:
+        profile: what is built.
+        codec: of the ids.
+        styles: names of those that the prior can be told; a run's data set decides which there are.
+    """
     section = profile.model
     return MusicTransformerVAEGAN(
         codec.vocabulary_size,
@@ -46,7 +54,7 @@ def build_model(profile: Profile, codec: HasVocabulary) -> MusicTransformerVAEGA
         pattern=section.pattern,
         attention=section.attention,
         checkpointing=section.checkpointing,
-        latents=None if section.mode == "transformer" else _build_latents(section, profile.latent, codec),
+        latents=None if section.mode == "transformer" else _build_latents(section, profile.latent, codec, styles),
     )
 
 
@@ -60,7 +68,7 @@ def levels_of(section: Latent) -> tuple[Level, ...]:
     return tuple(level for level in levels if level.size)
 
 
-def _build_latents(section: Model, latent: Latent, codec: HasVocabulary) -> LatentParts:
+def _build_latents(section: Model, latent: Latent, codec: HasVocabulary, styles: Sequence[str]) -> LatentParts:
     levels, d_model = levels_of(latent), section.d_model
     encoder = Encoder(
         d_model,
@@ -74,12 +82,14 @@ def _build_latents(section: Model, latent: Latent, codec: HasVocabulary) -> Late
         batch_norm=latent.batch_norm,
         initial_log_variance=latent.initial_log_variance,
     )
+    conditions = condition_sizes(latent.conditions, len(styles))
     prior = LatentPrior(
-        levels, kind=latent.prior, lower_kind=latent.lower_prior, d_hidden=d_model, conditions=latent.conditions
+        levels, kind=latent.prior, lower_kind=latent.lower_prior, d_hidden=d_model, conditions=conditions
     )
     bags = BagsOfIds(levels, codec.vocabulary_size)
     echo = EchoHead(latent.stream_size, codec.vocabulary_size)
-    return LatentParts(encoder, LatentStream(levels, latent.stream_size), prior, bags, echo, latent.conditions)
+    stream = LatentStream(levels, latent.stream_size)
+    return LatentParts(encoder, stream, prior, bags, echo, tuple(conditions), tuple(styles))
 
 
 def build_discriminator(profile: Profile, model: MusicTransformerVAEGAN) -> Discriminator:

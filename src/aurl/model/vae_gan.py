@@ -42,6 +42,8 @@ class MusicTransformerVAEGAN(nn.Module):
     Attributes:
         word_dropout: share of inputs that the decoder does not see in training.
         level_dropout: share of windows in training whose lower levels it does not hear.
+        conditions: what the prior of global latents is told, such as "key" or "style".
+        styles: names of the styles that it can be told, by number.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class MusicTransformerVAEGAN(nn.Module):
         self.bags = latents.bags if latents else None
         self.echo = latents.echo if latents else None
         self.conditions = latents.conditions if latents else ()
+        self.styles = latents.styles if latents else ()
 
     @property
     def levels(self) -> tuple[Level, ...]:
@@ -99,7 +102,9 @@ class MusicTransformerVAEGAN(nn.Module):
     ) -> Tensor: ...
 
     @overload
-    def forward(self, ids: Tensor, *, start_steps: Tensor | None = None, following: Tensor) -> Reconstruction: ...
+    def forward(
+        self, ids: Tensor, *, start_steps: Tensor | None = None, following: Tensor, style: Tensor | None = None
+    ) -> Reconstruction: ...
 
     def forward(
         self,
@@ -109,6 +114,7 @@ class MusicTransformerVAEGAN(nn.Module):
         cache: Cache | None = None,
         stream: Tensor | None = None,
         following: Tensor | None = None,
+        style: Tensor | None = None,
     ) -> Tensor | Reconstruction:
         """Logits `(B, T, V)` of the next id after each of `ids` `(B, T)`, and with `following` all about their latents.
 
@@ -118,6 +124,7 @@ class MusicTransformerVAEGAN(nn.Module):
             cache: from `new_cache`; takes up the ids. Without gradients, and in the weights' own precision.
             stream: (B, T, size) what latents say at these ids, from `stream`; a cache has its own.
             following: (B, T) the id after each of `ids`, PAD where there is none: what the latents are made of.
+            style: (B,) place in `styles`, -1 unknown; the prior is told, beside `following`. None: all unknown.
 
         Raises:
             ValueError: the cache has no room left.
@@ -126,7 +133,7 @@ class MusicTransformerVAEGAN(nn.Module):
             return self._continue(ids, start_steps, cache)
         elapsed_steps, tables = self._elapsed_steps(ids, start_steps), self.embedding.tables()
         if following is not None:
-            return self._reconstruct(ids, elapsed_steps, following, tables)
+            return self._reconstruct(ids, elapsed_steps, following, tables, style)
         return self._whole(ids, elapsed_steps, tables, stream=stream)
 
     def _whole(
@@ -203,7 +210,7 @@ class MusicTransformerVAEGAN(nn.Module):
         if self.encoder is None:
             return None
         parts = self.encoder, self.latent_stream, self.prior, self.bags, self.echo
-        return LatentParts(*parts, self.conditions)  # type: ignore[arg-type]  # there are all of them, or none
+        return LatentParts(*parts, self.conditions, self.styles)  # type: ignore[arg-type]  # there are all of them, or none
 
     def _parts(self) -> LatentParts:
         parts = self.latents
@@ -216,14 +223,16 @@ class MusicTransformerVAEGAN(nn.Module):
         found: dict[str, Posterior] = self._parts().encoder(x, elapsed_steps, following != PAD)
         return found
 
-    def _reconstruct(self, ids: Tensor, elapsed_steps: Tensor, following: Tensor, tables: Tables) -> Reconstruction:
+    def _reconstruct(
+        self, ids: Tensor, elapsed_steps: Tensor, following: Tensor, tables: Tables, style: Tensor | None
+    ) -> Reconstruction:
         parts = self._parts()
         after = elapsed_steps[:, :1] + self.embedding.shift_steps[following].cumsum(1)
         posteriors = self._posteriors(following, after, tables)
         latents = {name: posterior.z for name, posterior in posteriors.items()}
         heard = self._heard(ids)
         stream = parts.stream(latents, torch.arange(ids.shape[1], device=ids.device), heard)
-        conditions = conditions_of(ids, parts.conditions) if parts.conditions else None
+        conditions = conditions_of(ids, parts.conditions, style) if parts.conditions else None
         kl = parts.prior.kl(posteriors, conditions)
         if heard is not None:
             kl = {name: nats * heard[name][:, None] for name, nats in kl.items()}

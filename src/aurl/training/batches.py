@@ -23,6 +23,7 @@ class Batch:
         start_steps: (B,) musical time before the first id.
         counts: targets in it; known without asking a GPU.
         hybrid: the hybrid view of the inputs by name, empty where the profile does not ask for it.
+        style: (B,) number of the style of each window, -1 unknown; None where the run knows no styles.
     """
 
     inputs: Tensor
@@ -31,15 +32,17 @@ class Batch:
     start_steps: Tensor
     counts: Counts
     hybrid: Mapping[str, Tensor] = field(default_factory=dict)
+    style: Tensor | None = None
 
     @classmethod
     def of(cls, collated: dict[str, Tensor]) -> "Batch":
-        """From what the data loader gives: `ids` (B, T + 1), `start_steps` (B,), `context` (B,), the hybrid view."""
+        """From what the data loader gives: `ids` (B, T + 1), `start_steps`, `context` and `style` (B,), hybrid view."""
         ids = collated["ids"]
         view = {name: collated[name] for name in HybridView._fields if name in collated}
         hybrid = {name: part if name == "roll" else part[:, :-1] for name, part in view.items()}
         targets = targets_of(ids, collated["context"])
-        return cls(ids[:, :-1], targets, ids[:, 1:], collated["start_steps"], Counts.of(targets), hybrid)
+        steps, style = collated["start_steps"], collated.get("style")
+        return cls(ids[:, :-1], targets, ids[:, 1:], steps, Counts.of(targets), hybrid, style)
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch there."""
@@ -49,7 +52,9 @@ class Batch:
             part.to(device, non_blocking=True)
             for part in (self.inputs, self.targets, self.following, self.start_steps, *self.hybrid.values())
         )
-        return Batch(inputs, targets, following, start_steps, self.counts, dict(zip(self.hybrid, view, strict=True)))
+        hybrid = dict(zip(self.hybrid, view, strict=True))
+        style = None if self.style is None else self.style.to(device, non_blocking=True)
+        return Batch(inputs, targets, following, start_steps, self.counts, hybrid, style)
 
 
 def batch_counts(batches: Iterable[Batch]) -> Counts:

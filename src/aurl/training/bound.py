@@ -125,7 +125,8 @@ def bound(
         with _drawing_alike(device):
             for batch in batches:
                 moved = batch.to(device)
-                sums.add(moved, model(moved.inputs, start_steps=moved.start_steps, following=moved.following))
+                known = {"start_steps": moved.start_steps, "style": moved.style}
+                sums.add(moved, model(moved.inputs, following=moved.following, **known))
         cost = _shuffled_cost(model, batches, sums.batches, processes)
     model.train(was_training)
     return sums.over(processes, cost)

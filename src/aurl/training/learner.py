@@ -1,5 +1,6 @@
 """From a profile to models and optimizers, as new or as a checkpoint left them, shared out by Accelerate."""
 
+from collections.abc import Sequence
 from functools import partial
 
 from accelerate import Accelerator
@@ -27,8 +28,21 @@ from aurl.training.state import TrainingState
 from aurl.training.steps import Learner
 
 
-def build_learner(profile: Profile, codec: HasVocabulary, accelerator: Accelerator, found: Found | None) -> Learner:
+def build_learner(
+    profile: Profile,
+    codec: HasVocabulary,
+    accelerator: Accelerator,
+    found: Found | None,
+    styles: Sequence[str] = (),
+) -> Learner:
     """Everything that an update touches; all processes begin with the same weights.
+
+    Args:
+        profile: what is built.
+        codec: of the ids.
+        accelerator: where it is to be.
+        found: checkpoint to go on from.
+        styles: names of those that the prior can be told.
 
     Raises:
         DamagedError: the checkpoint does not fit the profile.
@@ -36,7 +50,7 @@ def build_learner(profile: Profile, codec: HasVocabulary, accelerator: Accelerat
     """
     training = profile.training
     seed_process(training.seed, rank=0)
-    plain = build_model(profile, codec).to(accelerator.device)
+    plain = build_model(profile, codec, styles).to(accelerator.device)
     plain.level_dropout = profile.latent.level_dropout
     if plain.bags is not None and not profile.loss.bag:
         plain.bags.requires_grad_(False)  # processes would wait for gradients that never come

@@ -36,7 +36,7 @@ def write_samples(session: Session, interrupts: Interrupts) -> list[Path]:
 def _write(session: Session, path: Path, interrupts: Interrupts) -> list[Path]:
     learner, profile, codec = session.learner, session.profile, session.data.codec
     # A model of its own: Accelerate has put autocast around the forward of the one that is trained.
-    model = build_model(profile, codec)
+    model = build_model(profile, codec, learner.plain.styles)
     model.load_state_dict(learner.evaluated.state_dict())
     pieces = make_pieces(
         model.to(learner.accelerator.device).eval(),

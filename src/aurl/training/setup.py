@@ -1,10 +1,13 @@
 """From a run folder to everything that its training needs, as new or as the newest checkpoint left it."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate import Accelerator
+from numpy.typing import NDArray
 
 from aurl.augment import Augmenter
 from aurl.data.batching import WindowSampler
@@ -22,6 +25,7 @@ from aurl.training.random_state import seed_process, set_random_tensors
 from aurl.training.run import Run, create_run
 from aurl.training.session import Session
 from aurl.training.state import TrainingState
+from aurl.training.styles import style_numbers, styles_of
 
 logger = logging.getLogger(__name__)
 
@@ -30,13 +34,15 @@ def create_checked(folder: Path, profile: Profile, dataset_folder: Path, *, proc
     """Make a run folder, once it is known that the data set can be trained on.
 
     Raises:
-        UsageError: the run exists, or there is less than one batch.
+        UsageError: the run exists, there is less than one batch, or pieces have no styles for the prior.
         NotFoundError: there is no such data set.
         DamagedError: the data set cannot be read.
     """
     data = open_dataset(dataset_folder)
     _check_size(data)
-    _training_windows(profile, data)
+    label = _style_label(profile)
+    styles = () if label is None else styles_of(data, label)
+    _training_windows(profile, data, styles)
     return create_run(
         folder,
         profile,
@@ -47,6 +53,7 @@ def create_checked(folder: Path, profile: Profile, dataset_folder: Path, *, proc
         seed=profile.training.seed,
         profile_hash=profile.hash,
         processes=processes,
+        styles=styles,
     )
 
 
@@ -60,13 +67,16 @@ def build_session(
         NotFoundError: the data set is gone.
         UsageError: the data set is another one.
     """
-    data = open_dataset(Path(run.facts()["dataset"]))
+    facts = run.facts()
+    data, styles = open_dataset(Path(facts["dataset"])), facts.get("styles", ())
     _check_codec(run, data)
     state = _state(profile, processes, found)
-    learner = build_learner(profile, data.codec, accelerator, found)
-    stream = _stream(profile, data, processes, state, on_gpu=accelerator.device.type == "cuda")
+    learner = build_learner(profile, data.codec, accelerator, found, styles)
+    train = _training_windows(profile, data, styles)
+    stream = _stream(profile, train, processes, state, on_gpu=accelerator.device.type == "cuda")
     section = profile.data
-    valid = TokenDataset(data.folder, "valid", seq_len=section.seq_len, hybrid=section.hybrid)
+    numbers = _style_numbers(profile, data, "valid", styles)
+    valid = TokenDataset(data.folder, "valid", seq_len=section.seq_len, hybrid=section.hybrid, styles=numbers)
     validation = ValidationBatches(
         valid,
         batch_size=section.batch_size,
@@ -80,10 +90,9 @@ def build_session(
 
 
 def _stream(
-    profile: Profile, data: DatasetInfo, processes: Processes, state: TrainingState, *, on_gpu: bool
+    profile: Profile, train: TokenDataset, processes: Processes, state: TrainingState, *, on_gpu: bool
 ) -> BatchStream:
     section = profile.data
-    train = _training_windows(profile, data)
     columns = train.pieces.columns
     curriculum = None if section.curriculum is None else CURRICULUM.from_component(section.curriculum, columns)
     sampler = WindowSampler(
@@ -106,13 +115,28 @@ def _stream(
     )
 
 
-def _training_windows(profile: Profile, data: DatasetInfo) -> TokenDataset:
+def _training_windows(profile: Profile, data: DatasetInfo, styles: Sequence[str]) -> TokenDataset:
     section = profile.data
     augment = Augmenter(section.augment, time_base=data.codec.time_base) if section.augment else None
     truncation = TRUNCATION.from_component(section.truncation)
     return TokenDataset(
-        data.folder, "train", seq_len=section.seq_len, truncation=truncation, augment=augment, hybrid=section.hybrid
+        data.folder,
+        "train",
+        seq_len=section.seq_len,
+        truncation=truncation,
+        augment=augment,
+        hybrid=section.hybrid,
+        styles=_style_numbers(profile, data, "train", styles),
     )
+
+
+def _style_label(profile: Profile) -> str | None:
+    return profile.latent.style if profile.model.mode != "transformer" else None
+
+
+def _style_numbers(profile: Profile, data: DatasetInfo, split: str, styles: Sequence[str]) -> NDArray[np.int64] | None:
+    label = _style_label(profile)
+    return style_numbers(data, split, label, styles) if label is not None and styles else None
 
 
 def _state(profile: Profile, processes: Processes, found: Found | None) -> TrainingState:

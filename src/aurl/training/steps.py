@@ -162,7 +162,8 @@ def _losses(learner: Learner, batch: Batch, scale: float) -> Losses:
     if not learner.plain.levels:
         logits = learner.model(batch.inputs, start_steps=batch.start_steps)
         return learner.objective(Outcome(logits, batch.targets, batch.following))
-    latent = learner.model(batch.inputs, start_steps=batch.start_steps, following=batch.following)
+    known = {"start_steps": batch.start_steps, "following": batch.following, "style": batch.style}
+    latent = learner.model(batch.inputs, **known)
     outcome = Outcome(latent.logits, batch.targets, batch.following, latent)
     if learner.listener is None:
         return learner.objective(outcome)

@@ -3,7 +3,15 @@ import torch
 from tests.support.scores import score, track
 
 from aurl.midi.score import KeySignatures, Tempos, TimeSignatures
-from aurl.model.prior.conditions import MOST_FORGOTTEN, UNKNOWN, Conditions, conditions_of, forget
+from aurl.model.prior.conditions import (
+    MOST_FORGOTTEN,
+    STYLE,
+    UNKNOWN,
+    Conditions,
+    condition_sizes,
+    conditions_of,
+    forget,
+)
 from aurl.tokens.codec import Codec
 from aurl.tokens.header import HEADERS, tempo_bpm
 from aurl.tokens.vocabulary import BOS, EOS, KEY, KEYS, PAD, SEP, TEMPO, TIME_SIGNATURE, TIME_SIGNATURES
@@ -49,13 +57,25 @@ def test_only_the_header_counts():
 
 def test_every_value_has_a_vector_of_its_own():
     torch.manual_seed(0)
-    embed = Conditions(("key", "tempo"), 8)
+    embed = Conditions(condition_sizes(("key", "tempo")), 8)
     keys = torch.arange(-1, KEY.size)
     vectors = embed(torch.stack([keys, torch.full_like(keys, UNKNOWN)], 1))
     assert vectors.shape == (KEY.size + 1, 8)
     assert torch.pdist(vectors).min() > 1e-3
     swapped = embed(torch.tensor([[2, 7], [7, 2]]))
     assert not torch.allclose(swapped[0], swapped[1])
+
+
+def test_a_style_is_one_more_column_behind_the_header():
+    ids = rows([BOS, KEY.start + 3, SEP, 60, 61], [BOS, SEP, 60], [60, 61, 62])
+    names = tuple(condition_sizes(("key",), 4))
+    assert names == ("key", STYLE)
+    assert conditions_of(ids, names, torch.tensor([2, UNKNOWN, 0])).tolist() == [[3, 2], [-1, -1], [-1, 0]]
+    assert conditions_of(ids, names).tolist() == [[3, -1], [-1, -1], [-1, -1]]
+    assert condition_sizes(("key",)) == {"key": KEY.size}
+    vectors = Conditions({STYLE: 4}, 8)(torch.arange(-1, 4)[:, None])
+    assert vectors.shape == (5, 8)
+    assert torch.pdist(vectors).min() > 1e-3
 
 
 def test_a_random_share_is_forgotten():

@@ -6,6 +6,7 @@ from torch.func import jacrev
 
 from aurl.model.latents import Level, Posterior
 from aurl.model.prior import LatentPrior
+from aurl.model.prior.conditions import condition_sizes
 
 GLOBAL, LOCAL, FINE = Level("global", 5), Level("local", 4, 12), Level("fine", 3, 4)
 TOKENS = 30
@@ -23,7 +24,8 @@ GAUSSIAN = {"kind": "gaussian"}
 
 def build(subset="all", *, kind=GAUSSIAN, conditions=(), std=1.0):
     torch.manual_seed(0)
-    prior = LatentPrior(SUBSETS[subset], kind=kind, lower_kind=kind, d_hidden=8, conditions=conditions).double()
+    sizes = condition_sizes(conditions)
+    prior = LatentPrior(SUBSETS[subset], kind=kind, lower_kind=kind, d_hidden=8, conditions=sizes).double()
     perturb(prior, std=std)
     return prior.eval()
 

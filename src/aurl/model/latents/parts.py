@@ -21,7 +21,8 @@ class LatentParts(NamedTuple):
         prior: how likely latents are.
         bags: latents → ids in no order.
         echo: the stream → ids in their places.
-        conditions: facts of the header that the prior is told.
+        conditions: what the prior is told.
+        styles: names of the styles among that, by number.
     """
 
     encoder: Encoder
@@ -30,6 +31,7 @@ class LatentParts(NamedTuple):
     bags: BagsOfIds
     echo: EchoHead
     conditions: tuple[str, ...] = ()
+    styles: tuple[str, ...] = ()
 
 
 class Reconstruction(NamedTuple):

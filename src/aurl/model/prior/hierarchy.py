@@ -25,7 +25,7 @@ class LatentPrior(nn.Module):
         kind: prior of the global latent, `{"kind": …}` and its options.
         lower_kind: the same for each lower latent.
         d_hidden: width of what computes contexts.
-        conditions: header facts that the global latent depends on, such as "key".
+        conditions: what the global latent depends on, such as "key" → how many values it has.
 
     Raises:
         ValueError: segments of a level do not divide those above it.
@@ -38,7 +38,7 @@ class LatentPrior(nn.Module):
         kind: Mapping[str, Any],
         lower_kind: Mapping[str, Any],
         d_hidden: int,
-        conditions: Sequence[str] = (),
+        conditions: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
         self.levels = tuple(levels)
@@ -61,7 +61,7 @@ class LatentPrior(nn.Module):
 
         Args:
             posteriors: level → posterior.
-            conditions: `(B, C)` values of the header facts, −1 unknown; None: all unknown.
+            conditions: `(B, C)` values of the conditions, −1 unknown; None: all unknown.
         """
         with _full_precision(posteriors[GLOBAL].z):
             exact = {name: _precise_posterior(posterior) for name, posterior in posteriors.items()}
@@ -92,7 +92,7 @@ class LatentPrior(nn.Module):
         Args:
             noise: level → `(B, n, size)` standard normal; says how many to make.
             choice: level → `(B, n)` uniform in [0, 1).
-            conditions: `(B, C)` values of the header facts, −1 unknown; None: all unknown.
+            conditions: `(B, C)` values of the conditions, −1 unknown; None: all unknown.
             given: level → `(B, m, size)`, the first m latents of that level; others follow from them, and what stands
                 in `noise` in their place is not used.
         """
@@ -116,7 +116,7 @@ class LatentPrior(nn.Module):
         if self.conditions is None:
             return None
         if conditions is None:
-            conditions = torch.full((like.shape[0], len(self.conditions.names)), UNKNOWN, device=like.device)
+            conditions = torch.full((like.shape[0], len(self.conditions.tables)), UNKNOWN, device=like.device)
         context: Tensor = self.conditions(conditions)
         return context[:, None]
 
