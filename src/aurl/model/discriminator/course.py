@@ -2,7 +2,7 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize, pad
+from torch.nn.functional import pad
 
 from aurl.model.discriminator.bounded import Bounded, Head, activated, average
 
@@ -11,6 +11,10 @@ LAGS = (1, 2, 4, 8, 16, 32)
 """How far back each vector is compared: form is what returns, and when."""
 LIKENESS_GAIN = 4.0
 """So that likenesses, -1…1, are not drowned by vectors of many dimensions."""
+
+QUIET = 0.01
+"""Squared length below which a vector is like nothing. Segments without a note are nearly zero: divided by their own
+length they sent back gradients of 1e9."""
 
 
 class Dilated(nn.Module):
@@ -39,7 +43,9 @@ def likeness(vectors: Tensor, real: Tensor) -> Tensor:
 
     Convolutions hear sums of vectors. That two are alike is a product, which they learn slowly or never.
     """
-    directions = normalize(vectors.float(), dim=-1) * real[..., None]
+    vectors = vectors.float()
+    lengths = torch.sqrt(vectors.square().sum(-1, keepdim=True) + QUIET)
+    directions = vectors / lengths * real[..., None]
     n = directions.shape[1]
     found = [(directions * pad(directions, (0, 0, lag, 0))[:, :n]).sum(-1) for lag in LAGS]
     return torch.stack(found, -1)
