@@ -24,9 +24,20 @@ def test_metrics_are_means_of_their_own_counts():
         "train/nats_per_note": 6.0,
         "gradient_norm": 2.0,
     }
-    window.parts |= {"reconstruction": 30.0, "kl_fine": 7.5, "discriminator": 30.0}
-    assert metrics_of(window) | {"train/kl_fine": 0.5, "train/discriminator": 2.0} == metrics_of(window)
-    assert len(metrics_of(window)) == 6
+    window.parts |= {"reconstruction": 30.0, "kl_fine": 7.5}
+    assert metrics_of(window) | {"train/kl_fine": 0.5} == metrics_of(window)
+    assert len(metrics_of(window)) == 5
+
+
+def test_what_a_discriminator_says_is_a_mean_of_what_it_heard():
+    parts = {"discriminator": 12.0, "discriminator_accuracy": 3.0, "adversarial": 1.5, "feature_matching": 6.0}
+    metrics = metrics_of(Window(tokens=15, parts=parts | {"heard": 6.0}))
+    assert {name: value for name, value in metrics.items() if value} == {
+        "train/discriminator": 2.0,
+        "train/discriminator_accuracy": 0.5,
+        "train/adversarial": 0.25,
+        "train/feature_matching": 1.0,
+    }
 
 
 @pytest.mark.parametrize("name", ["nats", "loss", "gradient_norm"])

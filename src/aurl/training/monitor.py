@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aurl.errors import AurlError
-from aurl.loss.terms import RECONSTRUCTION, kl_name
+from aurl.loss.terms import ADVERSARIAL, FEATURE_MATCHING, RECONSTRUCTION, kl_name
 from aurl.profile import Training
 from aurl.training.state import TrainingState, Window
+from aurl.training.steps import DISCRIMINATOR, DISCRIMINATOR_ACCURACY, HEARD
 
 logger = logging.getLogger(__name__)
 SECONDS_PER_MINUTE = 60.0
+OF_WHAT_IS_HEARD = (ADVERSARIAL, FEATURE_MATCHING, DISCRIMINATOR, DISCRIMINATOR_ACCURACY)
+"""Means over what the discriminator heard, not over what passed before it joined."""
 
 
 class DivergedError(AurlError):
@@ -69,12 +72,14 @@ def check_finite(window: Window, step: int, good_step: int) -> None:
 def metrics_of(window: Window) -> dict[str, float]:
     """Means over an interval, named as they are logged; the reconstruction is `nats_per_token` already."""
     tokens, notes, updates = max(1, window.tokens), max(1, window.notes), max(1, window.updates)
+    counts = dict.fromkeys(OF_WHAT_IS_HEARD, max(1, window.parts.get(HEARD, 0)))
+    parts = {name: part for name, part in window.parts.items() if name not in (RECONSTRUCTION, HEARD)}
     return {
         "train/loss": window.loss / tokens,
         "train/nats_per_token": window.nats / tokens,
         "train/nats_per_note": window.nats / notes,
         "gradient_norm": window.gradient_norm / updates,
-        **{f"train/{name}": part / tokens for name, part in window.parts.items() if name != RECONSTRUCTION},
+        **{f"train/{name}": part / counts.get(name, tokens) for name, part in parts.items()},
     }
 
 

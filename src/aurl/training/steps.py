@@ -23,6 +23,8 @@ from aurl.training.state import Window
 
 DISCRIMINATOR, DISCRIMINATOR_ACCURACY = "discriminator", "discriminator_accuracy"
 """Names in the log of the discriminator's own loss, and of the share of its scores that are on the right side."""
+HEARD = "heard"
+"""Name of the sum of targets that the discriminator has heard, which is not logged."""
 
 
 @dataclass
@@ -169,7 +171,7 @@ def _losses(learner: Learner, batch: Batch, scale: float) -> Losses:
         return learner.objective(outcome)
     verdict, heard = learner.listener.judge(learner.plain, batch, latent, scale)
     losses = learner.objective(replace(outcome, heard=heard))
-    judged = {DISCRIMINATOR: verdict.loss.detach(), DISCRIMINATOR_ACCURACY: verdict.correct}
+    judged = {DISCRIMINATOR: verdict.loss.detach(), DISCRIMINATOR_ACCURACY: verdict.correct, HEARD: heard.tokens.sum()}
     return replace(losses, parts=losses.parts | judged)
 
 
