@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from aurl.loss.reconstruction import Counts
-from aurl.profile import list_profiles, load_profile
+from aurl.profile import ProfileError, list_profiles, load_profile
 from aurl.tokens.codec import Codec
 from aurl.tokens.vocabulary import BOS, NOTE_ON, SEP, TIME_SHIFT, VELOCITY
 from aurl.training.acceleration import start_accelerator
@@ -104,3 +104,10 @@ def test_two_steps_teach_every_weight(mode, names):
 def test_two_steps_of_a_large_model_teach_every_weight(names):
     """In the mode that has all parts of the others."""
     check("vae_gan", names)
+
+
+def test_faithful_alone_is_no_silent_transformer():
+    with pytest.raises(ProfileError, match=r"loss\.beta: has no effect in mode transformer \(packaged faithful\)"):
+        load_profile(["faithful", "small"])
+    for names in (["vae", "faithful"], ["faithful", "vae_gan", "small"]):
+        assert load_profile(names).loss.beta == 0.1

@@ -236,6 +236,7 @@ class MusicTransformerVAEGAN(nn.Module):
         kl = parts.prior.kl(posteriors, conditions)
         if heard is not None:
             kl = {name: nats * heard[name][:, None] for name, nats in kl.items()}
+            posteriors = {name: q._replace(real=q.real & heard[name][:, None]) for name, q in posteriors.items()}
         logits = self._whole(self._hidden(ids), elapsed_steps, tables, stream=stream)
         return Reconstruction(logits, posteriors, kl, parts.bags(latents), parts.echo(stream))
 

@@ -8,9 +8,10 @@ from aurl.profile.sources import PACKAGED
 
 MODE_KEY = "model.mode"
 VAE, VAE_GAN = "vae", "vae_gan"
+LOSS = "loss"
 FIRST_MODE = {
     "latent": VAE,
-    "loss": VAE,
+    LOSS: VAE,
     "loss.adversarial": VAE_GAN,
     "loss.feature_matching": VAE_GAN,
     "discriminator": VAE_GAN,
@@ -26,7 +27,8 @@ def idle_keys(
     """Faults of keys without effect, where a person would think that they had one.
 
     Those of `single` are; those of the files that were `named` are only where nobody has chosen a mode, for files
-    are shared between modes. Packaged files, standing files and variables are for all modes anyway.
+    are shared between modes. Packaged files, standing files and variables are for all modes anyway, but a packaged file
+    that says what is minimised means the modes that minimise it.
 
     Args:
         merged: all layers.
@@ -39,7 +41,7 @@ def idle_keys(
         return []
     asked = {layer.origin for layer in single}
     if mode_is_open:
-        asked |= {layer.origin for layer in named if not layer.origin.startswith(PACKAGED)}
+        asked |= {layer.origin for layer in named if not layer.origin.startswith(PACKAGED) or LOSS in layer.table}
     return list(_faults(merged, mode, asked))
 
 

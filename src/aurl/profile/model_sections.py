@@ -7,6 +7,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from aurl.profile.sections import Component, ComponentOf, KindsOf, Optional, OptionsOf, Section
 
 SMALLEST_LATENT = 16
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Model(Section):
@@ -127,9 +128,10 @@ class Discriminator(Section):
     )
     latent_view: bool = Field(default=True, description="A part that hears the local latents of the whole window.")
     lr: float = Field(default=2e-4, gt=0, description="Its highest learning rate.")
-    stages: tuple[float, ...] = Field(
+    stages: tuple[Share, ...] = Field(
         default=(0.0, 0.33, 0.67),
-        min_length=1,
+        min_length=3,
+        max_length=3,
         description="Shares of the training after start from which the first, second and further scales are heard.",
     )
     start: float = Field(default=0.3, ge=0, lt=1, description="Share of the training after which it takes part.")

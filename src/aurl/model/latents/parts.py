@@ -39,7 +39,7 @@ class Reconstruction(NamedTuple):
 
     Args:
         logits: (B, T, V) of the id after each input.
-        posteriors: level → what the encoder said, coarse to fine.
+        posteriors: level → what the encoder said, coarse to fine; real are those of music that were heard.
         kl: level → (B, n) nats from the prior, 0 where a latent is of padding or was not heard.
         bags: level → (B, n, V) logits of the ids of each segment, in any order.
         echo: logits of some ids, by the latents alone.
