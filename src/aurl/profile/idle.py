@@ -41,8 +41,12 @@ def idle_keys(
         return []
     asked = {layer.origin for layer in single}
     if mode_is_open:
-        asked |= {layer.origin for layer in named if not layer.origin.startswith(PACKAGED) or LOSS in layer.table}
+        asked |= {layer.origin for layer in named if not layer.origin.startswith(PACKAGED) or _says_what_counts(layer)}
     return list(_faults(merged, mode, asked))
+
+
+def _says_what_counts(layer: Layer | Fault) -> bool:
+    return isinstance(layer, Layer) and LOSS in layer.table
 
 
 def _faults(merged: Merged, mode: str, asked: Collection[str]) -> Iterator[Fault]:
