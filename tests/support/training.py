@@ -79,7 +79,14 @@ def melody(seed: int, notes: int = 40) -> bytes:
     return write_midi(Score(tracks=(Track(Notes(onset, lengths, scale[steps], velocity)),)))
 
 
-def write_dataset(folder: Path, *, pieces: int = 24, valid: int = 4, composers: Sequence[str] = ()) -> Path:
+def write_dataset(
+    folder: Path,
+    *,
+    pieces: int = 24,
+    valid: int = 4,
+    composers: Sequence[str] = (),
+    header: Sequence[str] = ("tempo", "time_signature", "key"),
+) -> Path:
     """A prepared data set of melodies; piece n is labelled with composer n, if there are any."""
     midi = folder / "midi"
     for number in range(pieces):
@@ -87,7 +94,7 @@ def write_dataset(folder: Path, *, pieces: int = 24, valid: int = 4, composers: 
         file = midi / (composers[number] if composers else "") / f"{name}-{number}.mid"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(melody(number, notes=20 + number))
-    flags = {"prepare.split": {"kind": "glob", "valid": ["*/valid-*"]}}
+    flags = {"prepare.split": {"kind": "glob", "valid": ["*/valid-*"]}, "tokens.header": list(header)}
     flags |= {"prepare.labels": ["{composer}/*"]} if composers else {}
     profile = load_profile(flags=flags, check={"preprocess", "split"})
     prepare([midi], profile, folder / "dataset", jobs=1)

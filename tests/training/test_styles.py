@@ -155,3 +155,12 @@ def test_without_latents_labels_are_not_asked_for(dataset, tmp_path):
     unread = profile.model_copy(update={"latent": profile.latent.model_copy(update={"style": "genre"})})
     fit(unread, dataset, tmp_path / "run", threads=1)
     assert facts(tmp_path / "run")["styles"] == []
+
+
+def test_a_condition_that_no_header_tells_is_refused(tmp_path):
+    folder = write_dataset(tmp_path, pieces=10, valid=2, header=("key", "time_signature"))
+    profile = latent_profile("vae", max_steps=1)
+    asked = profile.latent.model_copy(update={"conditions": ("key", "tempo")})
+    with pytest.raises(UsageError, match="conditions names tempo, which no header"):
+        fit(profile.model_copy(update={"latent": asked}), folder, tmp_path / "run", threads=1)
+    assert not (tmp_path / "run").exists()

@@ -127,7 +127,7 @@ class Discriminator(Section):
         default=True, description="A part that hears rhythm, harmony, melody and dynamics computed from the ids."
     )
     latent_view: bool = Field(default=True, description="A part that hears the local latents of the whole window.")
-    lr: float = Field(default=2e-4, gt=0, description="Its highest learning rate.")
+    lr: float = Field(default=1e-3, gt=0, description="Its highest learning rate.")
     stages: tuple[Share, ...] = Field(
         default=(0.0, 0.33, 0.67),
         min_length=3,

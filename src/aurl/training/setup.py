@@ -34,12 +34,13 @@ def create_checked(folder: Path, profile: Profile, dataset_folder: Path, *, proc
     """Make a run folder, once it is known that the data set can be trained on.
 
     Raises:
-        UsageError: the run exists, there is less than one batch, or pieces have no styles for the prior.
+        UsageError: the run exists, there is less than one batch, or pieces do not tell what the prior is to know.
         NotFoundError: there is no such data set.
         DamagedError: the data set cannot be read.
     """
     data = open_dataset(dataset_folder)
     _check_size(data)
+    _check_conditions(profile, data)
     label = _style_label(profile)
     styles = () if label is None else styles_of(data, label)
     _training_windows(profile, data, styles)
@@ -168,6 +169,15 @@ def _check_size(data: DatasetInfo) -> None:
     if not data.splits["train"].pieces:
         raise UsageError(
             f"the train split of {data.folder} is empty", hint="prepare more files, or choose another prepare.split"
+        )
+
+
+def _check_conditions(profile: Profile, data: DatasetInfo) -> None:
+    untold = sorted(set(profile.latent.conditions) - set(data.codec.header))
+    if profile.model.mode != "transformer" and untold:
+        raise UsageError(
+            f"latent.conditions names {untold[0]}, which no header of {data.folder} tells",
+            hint=f"prepare the data set with {untold[0]} in tokens.header, or leave the condition out",
         )
 
 
