@@ -96,6 +96,7 @@ def test_piece_like_a_song(invoke, home, trained, steered):
     assert code == 0, err
     told = json.loads(out)
     assert (told["mode"], told["like"]) == ("vae", str(song))
+    assert (told["variation"], told["seconds"], told["temperature"], told["prompt"]) == (0.0, 1.0, None, None)
     [piece] = told["pieces"]
     assert piece["latents"]["global"] == 1
     assert piece["latents"]["local"] == piece["latents"]["fine"] >= piece["tokens"] // 32
@@ -157,6 +158,7 @@ def test_style_that_cannot_be_had(invoke, home, trained, styled, run, args, said
         (("--latent-temperature", "0.5"), ExitCode.USAGE, "--profile vae"),
         (("--like", "-", "--prompt", "-"), ExitCode.USAGE, "stdin"),
         (("-o", "out.wav"), ExitCode.USAGE, "-o out.mid"),
+        (("-o", "nowhere"), ExitCode.USAGE, "-o nowhere/"),
         (("--picture", "roll.jpg"), ExitCode.USAGE, "PNG"),
         (("--temperature", "-1"), ExitCode.USAGE, "temperature"),
         (("--top-p", "2"), ExitCode.USAGE, "top_p"),

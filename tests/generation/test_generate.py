@@ -251,8 +251,13 @@ def test_damage_is_found(tmp_path):
     content = bytearray(ema.read_bytes())
     content[-100] ^= 1
     ema.write_bytes(content)
-    with pytest.raises(DamagedError, match=r"ema\.safetensors"):
+    with pytest.raises(DamagedError, match=r"ema\.safetensors") as caught:
         load_run(run)
+    assert "train again" in caught.value.hint
+    (run / "checkpoints" / "step-00000050").mkdir()
+    with pytest.raises(DamagedError) as caught:
+        load_run(run)
+    assert caught.value.hint.endswith("--checkpoint step-00000050")
     (run / "checkpoints" / "latest").write_text("../../elsewhere")
     with pytest.raises(DamagedError, match="elsewhere"):
         load_run(run, checkpoint="latest")

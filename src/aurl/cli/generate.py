@@ -7,7 +7,7 @@ import typer
 
 from aurl.cli.options import Device, Force, Threads, complete_runs
 from aurl.cli.output import Output
-from aurl.cli.pieces import check_free, check_stdout, plan_targets, read_songs, write_pieces
+from aurl.cli.pieces import Target, check_free, check_stdout, plan_targets, read_songs, write_pieces
 from aurl.cli.signals import exit_code, listening
 from aurl.errors import ExitCode
 
@@ -85,6 +85,20 @@ LatentTemperature = Annotated[
 ]
 Picture = Annotated[Path | None, typer.Option("--picture", metavar="FILE.png", help="Draw each piece as a piano roll.")]
 
+ASKED = (
+    "prompt_seconds",
+    "variation",
+    "style",
+    "latent_temperature",
+    "temperature",
+    "top_k",
+    "top_p",
+    "min_p",
+    "seconds",
+    "bars",
+)
+"""Of a request, told in the JSON result as they are."""
+
 
 def generate(
     output: Output,
@@ -113,13 +127,8 @@ def generate(
 ) -> ExitCode | None:
     """Write new pieces with a trained model."""
     from aurl.generation.request import Request, draw_seed
-    from aurl.home import Home
-    from aurl.profile import read_resolved
 
-    folder = Home.locate().run(run)
-    if run is None:
-        output.note(f"run: {folder.name}, the latest")
-    check_stdout(output, out, count)
+    folder = _run_folder(output, run)
     continued, liked = read_songs(prompt, like)
     request = Request(
         count=count,
@@ -137,14 +146,36 @@ def generate(
         top_p=top_p,
         min_p=min_p,
     )
-    targets = list(plan_targets(out, picture, count=count, seed=request.seed))
+    targets = _targets(output, out, picture, request, force=force)
+    pieces, stop = _make(output, folder, request, checkpoint=checkpoint, threads=threads, device=device)
+    asked = {"checkpoint": checkpoint, "prompt": prompt, "like": like}
+    write_pieces(output, pieces, targets, facts=_facts(folder, request) | asked)
+    return None if stop is None else exit_code(stop)
+
+
+def _run_folder(output: Output, run: str | None) -> Path:
+    from aurl.home import Home
+
+    folder = Home.locate().run(run)
+    if run is None:
+        output.note(f"run: {folder.name}, the latest")
+    return folder
+
+
+def _targets(output: Output, out: str | None, picture: Path | None, request: "Request", *, force: bool) -> list[Target]:
+    check_stdout(output, out, request.count)
+    targets = list(plan_targets(out, picture, count=request.count, seed=request.seed))
     if not force:
         check_free(targets)
-    pieces, stop = _make(output, folder, request, checkpoint=checkpoint, threads=threads, device=device)
-    mode = read_resolved(folder / "profile.toml").model.mode
-    facts = {"run": folder, "checkpoint": checkpoint, "mode": mode, "like": like, "style": style}
-    write_pieces(output, pieces, targets, facts=facts)
-    return None if stop is None else exit_code(stop)
+    return targets
+
+
+def _facts(run: Path, request: "Request") -> dict[str, object]:
+    """What makes the same pieces again, seeds apart; null is what the run's profile says."""
+    from aurl.profile import read_resolved
+
+    mode = read_resolved(run / "profile.toml").model.mode
+    return {"run": run, "mode": mode} | {name: getattr(request, name) for name in ASKED}
 
 
 def _make(

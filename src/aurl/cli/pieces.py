@@ -66,7 +66,8 @@ def _split_output(out: str | None) -> tuple[Path | None, Path]:
     if path.is_dir() or out.endswith(("/", os.sep)):
         return None, path
     if path.suffix.lower() not in MIDI_SUFFIXES:
-        raise UsageError(f"-o {out} is neither a .mid file nor a folder", hint="only MIDI can be written: -o out.mid")
+        hint = "only MIDI can be written: -o out.mid" if path.suffix else f"a folder to be made ends in /: -o {out}/"
+        raise UsageError(f"-o {out} is neither a .mid file nor a folder", hint=hint)
     return path, path.parent
 
 

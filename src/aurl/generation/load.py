@@ -125,9 +125,9 @@ def _checked(folder: Path) -> frozenset[str]:
     try:
         covered = frozenset(verify_manifest(folder))
     except DamagedError as error:
-        raise DamagedError(
-            error.message, hint="take another one: --checkpoint latest, or a name in checkpoints/"
-        ) from error
+        others = sorted(other.name for other in folder.parent.glob(f"{STEP_PREFIX}*") if other != folder)
+        hint = f"take another one: --checkpoint {others[-1]}" if others else "no other checkpoint is left: train again"
+        raise DamagedError(error.message, hint=hint) from error
     if MODEL_FILE not in covered:
         raise DamagedError(f"{folder} has no checksum of {MODEL_FILE}", hint="take another checkpoint")
     return covered
