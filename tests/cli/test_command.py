@@ -155,7 +155,7 @@ def test_verbosity_decides_which_logs_are_shown(capsys, verbose, shown):
 
 def test_process_exits_with_the_code(capsys):
     with pytest.raises(SystemExit) as caught:
-        run(["profile", "show", "--profile", "vae"])
+        run(["profile", "show", "--profile", "nobody"])
     assert caught.value.code == ExitCode.NOT_FOUND
 
 
