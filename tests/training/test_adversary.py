@@ -83,10 +83,9 @@ def test_it_learns_to_tell_them_apart(played):
     assert losses[-1] < min(losses[0], 2.0) - 0.2  # 2: both hinges where it knows nothing
 
 
+@pytest.mark.parametrize("played", [3], indirect=True)  # before, nothing is encoded
 def test_the_encoder_hears_for_the_discriminator_but_does_not_learn_from_it(played):
     adversary, generator, one, latent = played
-    if adversary.stage < 3:
-        pytest.skip("nothing is encoded")
     detached = latent._replace(logits=latent.logits.detach().requires_grad_())
     _, heard = adversary.judge(generator, one, detached, scale=1.0)
     heard.fake[-1].score.sum().backward()

@@ -78,6 +78,7 @@ class Loop:
         self._training, self._state = session.profile.training, session.state
         self._schedule = SCHEDULES.from_component(self._training.schedule)
         self._clock = Clock(self._state.seconds)
+        self._first_step = self._state.step
         self._lap_tokens = 0
         self._lr = 0.0
         self._phase: dict[str, float] = {}
@@ -257,5 +258,7 @@ class Loop:
         unvalidated = reason is not Stop.SIGNAL and self._state.validated_step != self._state.step
         if unvalidated:
             self._validate()
-        if unvalidated or self.latest.saved_step != self._state.step:
+        # Saved before its minutes were over, a run would believe on resuming that some are left.
+        timed_out = reason is Stop.MAX_MINUTES and self._state.step > self._first_step
+        if unvalidated or timed_out or self.latest.saved_step != self._state.step:
             self._save()
