@@ -18,10 +18,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 HOMES = {
     "attention": ("aurl.model.attention", "ATTENTION"),
     "augment": ("aurl.augment", "AUGMENT"),
+    "balancing": ("aurl.loss.balancing", "BALANCERS"),
     "curriculum": ("aurl.data.curriculum", "CURRICULUM"),
+    "loss": ("aurl.loss.kinds", "LOSSES"),
     "optimizer": ("aurl.training.optim", "OPTIMIZERS"),
     "preprocess": ("aurl.preprocess", "PREPROCESS"),
     "prior": ("aurl.model.prior", "PRIORS"),
+    "reconstruction": ("aurl.loss.weighting", "WEIGHTINGS"),
     "schedule": ("aurl.training.schedules", "SCHEDULES"),
     "split": ("aurl.data.splits", "SPLITS"),
     "truncation": ("aurl.data.truncation", "TRUNCATION"),
@@ -54,14 +57,21 @@ class Registry(Generic[T]):
     def __init__(self, name: str) -> None:
         self.name = name
         self._factories: dict[str, Callable[..., T]] = {}
+        self._modes: dict[str, str] = {}
 
-    def register(self, kind: str) -> Callable[[F], F]:
-        """Add the decorated factory under `kind`; a second factory of the same name is an error in the program."""
+    def register(self, kind: str, *, mode: str = "transformer") -> Callable[[F], F]:
+        """Add the decorated factory under `kind`; a second factory of the same name is an error in the program.
+
+        Args:
+            kind: as a profile spells it.
+            mode: of the model, the first in which this kind means anything.
+        """
 
         def add(factory: F) -> F:
             if kind in self._factories:
                 raise ValueError(f"{self.name} kind {kind!r} is registered twice")
             self._factories[kind] = factory
+            self._modes[kind] = mode
             return factory
 
         return add
@@ -69,6 +79,11 @@ class Registry(Generic[T]):
     def kinds(self) -> tuple[str, ...]:
         """All kinds, sorted."""
         return tuple(sorted(self._factories))
+
+    def mode(self, kind: str) -> str:
+        """The first mode of the model in which `kind` means anything."""
+        self.factory(kind)
+        return self._modes[kind]
 
     def factory(self, kind: str) -> Callable[..., T]:
         """The factory of `kind`.

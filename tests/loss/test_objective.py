@@ -1,3 +1,5 @@
+from types import MappingProxyType
+
 import pytest
 import torch
 
@@ -43,7 +45,7 @@ def with_latents(heard=None) -> Outcome:
 class Made:
     """A term of two costs that are known."""
 
-    names = ("a", "b")
+    weights = MappingProxyType({"a": 2.0, "b": 0.5})
 
     def __call__(self, outcome):
         return {"a": Charge(outcome.logits.sum(), torch.tensor(7.0)), "b": Charge(torch.tensor(3.0), torch.tensor(3.0))}
@@ -51,17 +53,17 @@ class Made:
 
 def test_total_is_the_weighted_sum_and_parts_are_unweighted():
     given = outcome()
-    objective = Objective([Likelihood(), Made()], {"a": 2.0, "b": 0.5})
+    objective = Objective([Made()])
     losses = objective(given)
     assert {name: part.item() for name, part in losses.parts.items()} == {"a": 7.0, "b": 3.0}
     assert losses.total.item() == pytest.approx(2 * given.logits.sum().item() + 0.5 * 3, rel=1e-5)
-    objective.weights["b"] = 4.0
+    objective.reweigh({"b": 4.0})
     assert objective(given).total.item() == pytest.approx(2 * given.logits.sum().item() + 4 * 3, rel=1e-5)
 
 
 def test_weight_of_an_unknown_term_is_an_error():
     with pytest.raises(UsageError, match="melody"):
-        Objective([Likelihood()], {"melody": 1.0})
+        Objective([Likelihood()]).reweigh({"melody": 1.0})
 
 
 def test_likelihood_is_unweighted_and_unsmoothed():
@@ -107,7 +109,7 @@ def test_only_what_is_not_free_has_a_gradient():
 def test_beta_is_the_weight_of_every_level():
     objective = vae()
     assert objective.weights["kl_fine"] == 1.0
-    objective.weights |= kl_weights(LEVELS, 0.25)
+    objective.reweigh(kl_weights(LEVELS, 0.25))
     assert {name: weight for name, weight in objective.weights.items() if name.startswith("kl")} == {
         "kl_global": 0.25,
         "kl_fine": 0.25,

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from aurl.errors import UsageError
+from aurl.loss.balancing import BALANCERS, Balancer
+from aurl.loss.balancing.kinds import Fixed
+from aurl.loss.kinds import LOSSES, LossContext
 from aurl.loss.kl import AddUp, alone
 from aurl.loss.terms import (
-    ADVERSARIAL,
     ECHO,
-    FEATURE_MATCHING,
     RECONSTRUCTION,
     Bags,
     Deception,
@@ -22,9 +23,12 @@ from aurl.loss.terms import (
     bag_name,
     kl_name,
 )
+from aurl.loss.weighting import WEIGHTINGS
 from aurl.model.latents import Level
 from aurl.profile import Profile
+from aurl.profile.idle import is_at_least
 from aurl.profile.training_sections import Loss
+from aurl.tokens.vocabulary import PAD
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,28 +53,35 @@ class Objective:
     """Adds up weighted terms.
 
     Args:
-        terms: what can be computed.
-        weights: name → factor; a term without weight is not computed.
+        terms: what is computed.
+        balancer: how it is added up.
 
     Attributes:
-        weights: they may be changed, but none can be added.
-
-    Raises:
-        UsageError: a weight names no term.
+        weights: name → weight of each cost.
+        balancer: how it is added up.
     """
 
-    def __init__(self, terms: Sequence[Term], weights: Mapping[str, float]) -> None:
-        known = [name for term in terms for name in term.names]
-        if unknown := sorted(set(weights) - set(known)):
-            raise UsageError(f"weights of unknown loss terms: {', '.join(unknown)}", hint=f"known: {', '.join(known)}")
-        self.weights = dict(weights)
-        self._terms = [term for term in terms if any(name in weights for name in term.names)]
+    def __init__(self, terms: Sequence[Term], balancer: Balancer | None = None) -> None:
+        self._terms = tuple(terms)
+        self.weights = {name: weight for term in terms for name, weight in term.weights.items()}
+        self.balancer = balancer or Fixed()
+
+    def reweigh(self, weights: Mapping[str, float]) -> None:
+        """Change weights of costs that there are.
+
+        Raises:
+            UsageError: a weight names no term.
+        """
+        if unknown := sorted(set(weights) - set(self.weights)):
+            known = ", ".join(self.weights)
+            raise UsageError(f"weights of unknown loss terms: {', '.join(unknown)}", hint=f"known: {known}")
+        self.weights |= weights
 
     def __call__(self, outcome: Outcome) -> Losses:
         """Cost of one batch."""
         charges = {name: charge for term in self._terms for name, charge in term(outcome).items()}
-        weighted = [self.weights[name] * charge.cost for name, charge in charges.items() if name in self.weights]
-        total = sum(weighted, start=outcome.logits.new_zeros(()))
+        costs = {name: charge.cost for name, charge in charges.items() if name in self.weights}
+        total = self.balancer.total(costs, self.weights, (outcome.targets != PAD).sum().float())
         return Losses(total, {name: charge.shown for name, charge in charges.items()})
 
 
@@ -78,22 +89,31 @@ def build_objective(profile: Profile, levels: Sequence[Level] = (), *, add_up: A
     """The objective that the profile describes.
 
     Args:
-        profile: its `loss` section counts where there are latents.
+        profile: its `loss` section counts as far as the mode has what it is about.
         levels: of the model's latents; none in mode `transformer`.
         add_up: sums over the processes.
     """
     loss = profile.loss
-    terms: list[Term] = [Likelihood(profile.training.label_smoothing)]
-    weights = {RECONSTRUCTION: 1.0}
+    weighting = WEIGHTINGS.from_component(loss.reconstruction)
+    terms: list[Term] = [Likelihood(profile.training.label_smoothing, weighting)]
     if levels:
-        terms += [Divergence({level.name: free_bits(loss, level) for level in levels}, add_up), Bags(levels), Echoes()]
-        weights |= kl_weights(levels, loss.beta)
-        hints = hint_weights(levels, bag=loss.bag, echo=loss.echo)
-        weights |= {name: weight for name, weight in hints.items() if weight}
+        free_nats = {level.name: free_bits(loss, level) for level in levels}
+        terms.append(Divergence(free_nats, add_up, beta=loss.beta))
+        terms += [Bags(levels, weight=loss.bag)] * bool(loss.bag) + [Echoes(weight=loss.echo)] * bool(loss.echo)
     if profile.model.mode == "vae_gan":
-        terms.append(Deception())
-        weights |= {ADVERSARIAL: loss.adversarial, FEATURE_MATCHING: loss.feature_matching}
-    return Objective(terms, weights)
+        terms.append(Deception(adversarial=loss.adversarial, feature_matching=loss.feature_matching))
+    context = LossContext(profile.model.mode, levels, add_up)
+    more = [LOSSES.build(kind, context, **options) for kind, options in loss.terms.items() if has_term(profile, kind)]
+    return Objective([*terms, *(term for term in more if any(term.weights.values()))], _balancer(profile))
+
+
+def _balancer(profile: Profile) -> Balancer:
+    return BALANCERS.from_component(profile.loss.balancing)
+
+
+def has_term(profile: Profile, kind: str) -> bool:
+    """Whether the profile's mode has what a term of `kind` is about."""
+    return is_at_least(profile.model.mode, LOSSES.mode(kind))
 
 
 def kl_weights(levels: Sequence[Level], beta: float) -> dict[str, float]:

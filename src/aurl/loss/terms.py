@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, Protocol
 
 import torch
@@ -11,6 +12,7 @@ from aurl.loss.adversarial import Heard, deception, feature_distance
 from aurl.loss.bag import bag_sum
 from aurl.loss.kl import AddUp, alone, with_free_bits
 from aurl.loss.reconstruction import cross_entropy_sum, nats
+from aurl.loss.weighting import Weighting
 from aurl.model.latents import Level
 from aurl.model.latents.parts import Reconstruction
 
@@ -18,7 +20,7 @@ RECONSTRUCTION, ECHO = "reconstruction", "echo"
 ADVERSARIAL, FEATURE_MATCHING = "adversarial", "feature_matching"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Outcome:
     """What a model made of a batch.
 
@@ -35,6 +37,11 @@ class Outcome:
     following: Tensor
     latent: Reconstruction | None = None
     heard: Heard | None = None
+
+    @cached_property
+    def probabilities(self) -> Tensor:
+        """(B, T, V) float32 of the ids that may follow each input, with gradient; shared by all terms that need it."""
+        return self.logits.float().softmax(-1)
 
 
 class Charge(NamedTuple):
@@ -53,12 +60,15 @@ class Term(Protocol):
     """A family of costs that are computed together, as sums over targets or latents."""
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """Of all its costs."""
+    def weights(self) -> Mapping[str, float]:
+        """Name of each cost that is minimised → its weight at first."""
         ...
 
     def __call__(self, outcome: Outcome) -> dict[str, Charge]:
-        """Name → cost; nothing where the outcome is not (yet) of the kind that it is about."""
+        """Name → cost, nothing where the outcome is not (yet) of the kind that it is about.
+
+        What has a name without weight is only shown.
+        """
         ...
 
 
@@ -67,12 +77,12 @@ class Likelihood:
 
     Args:
         label_smoothing: share of the probability that is spread over all ids, 0–1.
+        weighting: how much each target counts; None: all alike.
     """
 
-    names = (RECONSTRUCTION,)
-
-    def __init__(self, label_smoothing: float = 0.0) -> None:
-        self._smoothing = label_smoothing
+    def __init__(self, label_smoothing: float = 0.0, weighting: Weighting | None = None) -> None:
+        self.weights = {RECONSTRUCTION: 1.0}
+        self._smoothing, self._weighting = label_smoothing, weighting
 
     def __call__(self, outcome: Outcome) -> dict[str, Charge]:
         """`shown` is the plain negative log-likelihood."""
@@ -87,10 +97,11 @@ class Divergence:
     Args:
         free_nats: level → nats that a latent may cost in the mean of a batch.
         add_up: the mean is over all processes.
+        beta: weight of every level.
     """
 
-    def __init__(self, free_nats: Mapping[str, float], add_up: AddUp = alone) -> None:
-        self.names = tuple(map(kl_name, free_nats))
+    def __init__(self, free_nats: Mapping[str, float], add_up: AddUp = alone, *, beta: float = 1.0) -> None:
+        self.weights = {kl_name(level): beta for level in free_nats}
         self._free_nats, self._add_up = free_nats, add_up
 
     def __call__(self, outcome: Outcome) -> dict[str, Charge]:
@@ -108,10 +119,11 @@ class Bags:
 
     Args:
         levels: whose latents.
+        weight: of each level.
     """
 
-    def __init__(self, levels: Sequence[Level]) -> None:
-        self.names = tuple(bag_name(level.name) for level in levels)
+    def __init__(self, levels: Sequence[Level], *, weight: float) -> None:
+        self.weights = {bag_name(level.name): weight for level in levels}
         self._levels = tuple(levels)
 
     def __call__(self, outcome: Outcome) -> dict[str, Charge]:
@@ -125,9 +137,14 @@ class Bags:
 
 
 class Echoes:
-    """What all latents together tell, without any past, of each id in its place."""
+    """What all latents together tell, without any past, of each id in its place.
 
-    names = (ECHO,)
+    Args:
+        weight: of it.
+    """
+
+    def __init__(self, *, weight: float) -> None:
+        self.weights = {ECHO: weight}
 
     def __call__(self, outcome: Outcome) -> dict[str, Charge]:
         """Of some positions; counted as often as if all had been asked."""
@@ -140,9 +157,15 @@ class Echoes:
 
 
 class Deception:
-    """What it takes to sound real to a discriminator, and to look real to its layers."""
+    """What it takes to sound real to a discriminator, and to look real to its layers.
 
-    names = (ADVERSARIAL, FEATURE_MATCHING)
+    Args:
+        adversarial: weight of the first.
+        feature_matching: weight of the second.
+    """
+
+    def __init__(self, *, adversarial: float, feature_matching: float) -> None:
+        self.weights = {ADVERSARIAL: adversarial, FEATURE_MATCHING: feature_matching}
 
     def __call__(self, outcome: Outcome) -> dict[str, Charge]:
         """Nothing while no discriminator listens."""

@@ -5,19 +5,23 @@ from collections.abc import Collection, Iterator, Sequence
 from aurl.profile.faults import Fault
 from aurl.profile.merge import Layer, Merged
 from aurl.profile.sources import PACKAGED
+from aurl.registry import find_registry
 
 MODE_KEY = "model.mode"
-VAE, VAE_GAN = "vae", "vae_gan"
+TRANSFORMER, VAE, VAE_GAN = "transformer", "vae", "vae_gan"
 LOSS = "loss"
+TERMS = "loss.terms."
 FIRST_MODE = {
     "latent": VAE,
     LOSS: VAE,
+    "loss.reconstruction": TRANSFORMER,
+    "loss.balancing": TRANSFORMER,
     "loss.adversarial": VAE_GAN,
     "loss.feature_matching": VAE_GAN,
     "discriminator": VAE_GAN,
 }
 """Table or key → the mode from which on it counts."""
-ORDER = ("transformer", VAE, VAE_GAN)
+ORDER = (TRANSFORMER, VAE, VAE_GAN)
 """Each mode has all that those before it have."""
 
 
@@ -49,8 +53,22 @@ def _says_what_counts(layer: Layer | Fault) -> bool:
     return isinstance(layer, Layer) and LOSS in layer.table
 
 
+def is_at_least(mode: str, first: str) -> bool:
+    """Whether `mode` has all that `first` has."""
+    return ORDER.index(mode) >= ORDER.index(first)
+
+
 def _faults(merged: Merged, mode: str, asked: Collection[str]) -> Iterator[Fault]:
     for key, origin in merged.origins.items():
-        first = FIRST_MODE.get(key) or FIRST_MODE.get(key.partition(".")[0])
-        if "." in key and origin in asked and first is not None and ORDER.index(mode) < ORDER.index(first):
+        if "." in key and origin in asked and not is_at_least(mode, first := _first_mode(key)):
             yield Fault(key, f"has no effect in mode {mode}", origin, f"it has one with --profile {first}")
+
+
+def _first_mode(key: str) -> str:
+    """The mode from which on a key counts; that of a loss term is its kind's."""
+    if key.startswith(TERMS):
+        kind, registry = key.removeprefix(TERMS).partition(".")[0], find_registry("loss")
+        return registry.mode(kind) if kind in registry.kinds() else TRANSFORMER
+    parts = key.split(".")
+    tables = [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
+    return next((FIRST_MODE[table] for table in tables if table in FIRST_MODE), TRANSFORMER)

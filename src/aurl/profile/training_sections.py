@@ -1,15 +1,24 @@
 """The keys of a profile that say what is minimised, and how."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from aurl.profile.sections import Component, ComponentOf, Optional, Section
+from aurl.profile.sections import Component, ComponentOf, Optional, OptionsOf, Section
 
 
 class Loss(Section):
-    """What is minimised beside the likelihood; in mode `transformer` nothing is."""
+    """What is minimised."""
 
+    reconstruction: Annotated[Component, ComponentOf("reconstruction")] = Field(
+        default={"kind": "plain"}, description="How much each target counts in the likelihood that is minimised."
+    )
+    terms: Annotated[dict[str, dict[str, Any]], OptionsOf("loss")] = Field(
+        default={}, description="Further terms, a table for each kind; each has a weight."
+    )
+    balancing: Annotated[Component, ComponentOf("balancing")] = Field(
+        default={"kind": "fixed"}, description="How the weights of the terms change in the course of training."
+    )
     beta: float = Field(
         default=1.0,
         ge=0,

@@ -61,8 +61,8 @@ class Learner:
             return {}
         self.plain.word_dropout = phase.word_dropout
         hints = hint_weights(self.plain.levels, bag=phase.bag, echo=phase.echo)
-        weights = self.objective.weights
-        weights |= kl_weights(self.plain.levels, phase.beta) | {name: hints[name] for name in hints if name in weights}
+        there = {name: hints[name] for name in hints if name in self.objective.weights}
+        self.objective.reweigh(kl_weights(self.plain.levels, phase.beta) | there)
         told = {"beta": phase.beta, "word_dropout": phase.word_dropout}
         if self.adversary is None:
             return told

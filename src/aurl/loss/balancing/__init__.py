@@ -1,0 +1,5 @@
+"""How the costs of an objective become one number to minimise."""
+
+from aurl.loss.balancing.kinds import BALANCERS, Balancer
+
+__all__ = ["BALANCERS", "Balancer"]
