@@ -1,11 +1,12 @@
 """From a profile to models and optimizers, as new or as a checkpoint left them, shared out by Accelerate."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from accelerate import Accelerator
 
-from aurl.errors import UsageError
+from aurl.errors import DamagedError, UsageError
 from aurl.loss.objective import build_objective
 from aurl.model.build import HasVocabulary, build_discriminator, build_model
 from aurl.model.vae_gan import MusicTransformerVAEGAN
@@ -24,7 +25,7 @@ from aurl.training.checkpoint import (
 )
 from aurl.training.optim import OPTIMIZERS, load_optimizer_tensors
 from aurl.training.random_state import seed_process
-from aurl.training.state import TrainingState
+from aurl.training.state import Stateful, TrainingState
 from aurl.training.steps import Learner
 
 
@@ -69,7 +70,23 @@ def build_learner(
         accelerator.scaler.load_state_dict(found.state["scaler"])
     adversary = _adversary(profile, plain, accelerator, found) if profile.model.mode == "vae_gan" else None
     objective = build_objective(profile, plain.levels, add_up=partial(accelerator.reduce, reduction="sum"))
-    return Learner(accelerator, model, plain, prepared, objective, average, training.clip_norm, adversary)
+    memory: dict[str, Stateful] = {"balancing": objective.balancer}
+    if found is not None:
+        recall(memory, found.state.get("memory", {}))
+    return Learner(accelerator, model, plain, prepared, objective, average, training.clip_norm, adversary, memory)
+
+
+def recall(memory: Mapping[str, Stateful], states: Mapping[str, Any]) -> None:
+    """Bring everything to where a checkpoint left it; what is new since then begins as new.
+
+    Raises:
+        DamagedError: a state is not one of its kind.
+    """
+    for name in memory.keys() & states.keys():
+        try:
+            memory[name].load_state_dict(states[name])
+        except (KeyError, TypeError, ValueError) as error:
+            raise DamagedError(f"the checkpoint's memory of {name} is not usable: {error!r}") from error
 
 
 def _adversary(

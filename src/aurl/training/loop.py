@@ -47,6 +47,12 @@ class Stop(StrEnum):
     PATIENCE = "patience"
     HORIZON = "horizon_steps"
     SIGNAL = "signal"
+    STAGE = "stage"
+    ROLLBACK = "rollback"
+
+
+AGAIN = (Stop.STAGE, Stop.ROLLBACK)
+"""After these the same run goes on at once, from its newest checkpoint."""
 
 
 @dataclass

@@ -74,6 +74,7 @@ class Session:
         scaler = learner.accelerator.scaler
         facts = {
             "training": state.to_json(),
+            "memory": {name: one.state_dict() for name, one in learner.memory.items()},
             "scaler": scaler.state_dict() if scaler else None,
             "processes": self.processes.world,
             "batch_size": self.profile.data.batch_size,

@@ -13,7 +13,7 @@ from aurl.training.acceleration import start_accelerator
 from aurl.training.checkpoint import Checkpoints, Found
 from aurl.training.hardware import default_threads
 from aurl.training.log import MetricsFile, logging_to, truncate_metrics
-from aurl.training.loop import Loop, Stop
+from aurl.training.loop import AGAIN, Latest, Loop, Stop
 from aurl.training.processes import local_world
 from aurl.training.result import FitResult
 from aurl.training.run import Run
@@ -47,9 +47,14 @@ def train_here(
             stack.enter_context(lock(run.lock))
             stack.enter_context(logging_to(run.log))
         try:
-            found = processes.on_main(lambda: _newest(run, profile))
-            session = build_session(run, profile, accelerator=accelerator, processes=processes, found=found)
-            return _train(session, found, report if processes.is_main else silent, interrupts)
+            reason, damaged = None, dict[str, str]()
+            while reason is None or reason in AGAIN:
+                accelerator.free_memory()
+                found = processes.on_main(lambda: _newest(run, profile))
+                damaged |= found.damaged if found is not None else {}
+                session = build_session(run, profile, accelerator=accelerator, processes=processes, found=found)
+                reason, latest = _train(session, report if processes.is_main else silent, interrupts)
+            return _result(session, reason, latest, damaged)
         except Exception as error:
             if processes.is_main:
                 with suppress(OSError):  # a full disk may be why it failed, and is then the error to tell of
@@ -69,15 +74,19 @@ def _newest(run: Run, profile: Profile) -> Found | None:
     return found
 
 
-def _train(session: Session, found: Found | None, report: Report, interrupts: Interrupts) -> FitResult:
+def _train(session: Session, report: Report, interrupts: Interrupts) -> tuple[Stop, Latest]:
     run, is_main = session.run, session.processes.is_main
     with ExitStack() as stack:
         metrics = stack.enter_context(MetricsFile(run.metrics)) if is_main else None
         if is_main:
             run.update(status="running", error=None, process=os.getpid(), **session.facts())
         loop = Loop(session, write_samples, metrics, report, interrupts)
-        reason = loop.run()
-    state = session.state
+        return loop.run(), loop.latest
+
+
+def _result(session: Session, reason: Stop, latest: Latest, damaged: dict[str, str]) -> FitResult:
+    """What it came to; `run.json` is told."""
+    run, state, is_main = session.run, session.state, session.processes.is_main
     status = "interrupted" if reason is Stop.SIGNAL else "finished"
     if is_main:
         outcome = {"step": state.step, "best_step": state.best_step, "best_nats_per_note": state.best_nats_per_note}
@@ -87,15 +96,15 @@ def _train(session: Session, found: Found | None, report: Report, interrupts: In
         run_folder=run.folder,
         status=status,
         reason=reason.value,
-        signal=loop.latest.signal,
+        signal=latest.signal,
         step=state.step,
         tokens=state.tokens,
         seconds=state.seconds,
         parameters=session.learner.parameters,
         best_step=state.best_step,
         best_nats_per_note=state.best_nats_per_note,
-        metrics=loop.latest.metrics,
-        samples=tuple(loop.latest.samples),
-        damaged=found.damaged if found is not None else {},
+        metrics=latest.metrics,
+        samples=tuple(latest.samples),
+        damaged=damaged,
         is_main=is_main,
     )

@@ -1,13 +1,24 @@
 """What a run has to remember besides tensors."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import TypeAdapter, ValidationError
 
 from aurl.errors import DamagedError
 
-STATE_VERSION = 1
+
+class Stateful(Protocol):
+    """Something that learns in the course of a run, beside weights and their optimizers."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it has learned, as JSON; floats come back bit by bit."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Inverse of `state_dict`."""
+        ...
 
 
 @dataclass

@@ -19,7 +19,7 @@ from aurl.training.batches import Batch, batch_counts
 from aurl.training.optim import set_learning_rate
 from aurl.training.phases import Phase
 from aurl.training.processes import Processes
-from aurl.training.state import Window
+from aurl.training.state import Stateful, Window
 
 DISCRIMINATOR, DISCRIMINATOR_ACCURACY = "discriminator", "discriminator_accuracy"
 """Names in the log of the discriminator's own loss, and of the share of its scores that are on the right side."""
@@ -40,6 +40,7 @@ class Learner:
         average: moving average of `plain`, None without.
         clip_norm: largest gradient norm, 0 to leave it.
         adversary: the discriminator of mode `vae_gan`, None in others.
+        memory: name → what else learns and is kept in checkpoints.
     """
 
     accelerator: Accelerator
@@ -50,6 +51,7 @@ class Learner:
     average: AveragedModel | None
     clip_norm: float
     adversary: Adversary | None = None
+    memory: dict[str, Stateful] = field(default_factory=dict)
 
     def enter(self, phase: Phase) -> dict[str, float]:
         """Do the next updates as `phase` says.
