@@ -20,6 +20,7 @@ HOMES = {
     "augment": ("aurl.augment", "AUGMENT"),
     "balancing": ("aurl.loss.balancing", "BALANCERS"),
     "curriculum": ("aurl.data.curriculum", "CURRICULUM"),
+    "kl_schedule": ("aurl.loss.schedules", "KL_SCHEDULES"),
     "loss": ("aurl.loss.kinds", "LOSSES"),
     "optimizer": ("aurl.training.optim", "OPTIMIZERS"),
     "preprocess": ("aurl.preprocess", "PREPROCESS"),

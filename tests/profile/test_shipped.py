@@ -47,7 +47,7 @@ def learner_of(mode, names):
     learner = build_learner(profile, codec, accelerator, None)
     learner.plain.train()
     set_learning_rate(learner.optimizer, profile.training.lr / profile.training.warmup_steps)
-    phase = phase_at(profile, 0, 1000)
+    phase = phase_at(profile, 0, 1000, learner.kl_schedule)
     learner.enter(replace(phase, stage=3, discriminator_lr=profile.discriminator.lr) if mode == "vae_gan" else phase)
     return learner, processes
 

@@ -40,9 +40,8 @@ SMALL_LATENTS = {
     "latent.word_dropout": 0.3,
     "latent.word_dropout_end": 0.0,
     "loss.beta": 1.0,
-    "loss.beta_start": 0.01,
-    "loss.beta_hold": 0.2,
-    "loss.beta_full": 0.6,
+    "latent.word_dropout_until": 0.6,
+    "loss.kl_schedule": {"kind": "exponential", "start": 0.01, "hold": 0.2, "full": 0.6},
 }
 SMALL_DISCRIMINATOR = {
     "discriminator.scales": [8, 16, 32],

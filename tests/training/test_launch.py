@@ -46,7 +46,8 @@ def test_two_processes_are_one_with_twice_the_batch(dataset, tmp_path):
 def test_with_latents_they_are_one_too(dataset, tmp_path):
     """With hardly any noise around posterior means."""
     common = {"max_steps": 8, "model__dropout": 0.0, "latent__word_dropout": 0.0, "latent__level_dropout": 0.0}
-    common |= {"latent__initial_log_variance": -12.0, "loss__beta_start": 0.3}
+    schedule = {"kind": "exponential", "start": 0.3, "hold": 0.2, "full": 0.6}
+    common |= {"latent__initial_log_variance": -12.0, "loss__kl_schedule": schedule}
     common |= {"training__optimizer": {"kind": "adamw"}, "loss__echo": 0.0}  # the positions that echo are drawn
     one = fit(latent_profile("vae", **common, data__batch_size=4), dataset, tmp_path / "one", threads=1)
     two = fit(latent_profile("vae", **common, data__batch_size=2), dataset, tmp_path / "two", processes=2, threads=1)

@@ -226,7 +226,7 @@ def test_without_latents_nothing_is_told_of_them(dataset, tmp_path):
     assert not PHASES & set(result.metrics)
 
 
-def test_patience_waits_until_beta_has_risen(dataset, tmp_path):
+def test_patience_waits_until_beta_has_settled(dataset, tmp_path):
     """At a rate of nothing the first validation stays the best; beta has risen at step 12."""
     profile = latent_profile("vae", lr=1e-30, horizon_steps=20, max_steps=20, eval_every=2, patience=2)
     result = fit(profile, dataset, tmp_path / "run", threads=1)

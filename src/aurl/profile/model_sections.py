@@ -94,7 +94,10 @@ class Latent(Section):
     word_dropout: float = Field(
         default=0.0, ge=0, le=1, description="Share of the decoder's inputs that are hidden from it at first."
     )
-    word_dropout_end: float = Field(default=0.0, ge=0, le=1, description="That share at the end of beta's rise.")
+    word_dropout_end: float = Field(default=0.0, ge=0, le=1, description="The share to which that falls.")
+    word_dropout_until: float = Field(
+        default=0.8, gt=0, le=1, description="Share of the training after which it has fallen to that."
+    )
     level_dropout: float = Field(
         default=0.1, ge=0, lt=1, description="Share of windows that see only the levels above one that is drawn."
     )

@@ -19,16 +19,10 @@ class Loss(Section):
     balancing: Annotated[Component, ComponentOf("balancing")] = Field(
         default={"kind": "fixed"}, description="How the weights of the terms change in the course of training."
     )
-    beta: float = Field(
-        default=1.0,
-        ge=0,
-        description="Weight of the KL divergence at the end; 1: the ELBO.",
+    beta: float = Field(default=1.0, ge=0, description="Weight of the KL divergence; 1: the ELBO.")
+    kl_schedule: Annotated[Component, ComponentOf("kl_schedule")] = Field(
+        default={"kind": "constant"}, description="How a factor of beta changes in the course of training."
     )
-    beta_start: float = Field(
-        default=1.0, ge=0, description="Its weight at first; far below 1 the model begins as an autoencoder."
-    )
-    beta_hold: float = Field(default=0.35, ge=0, le=1, description="Share of the training before beta rises.")
-    beta_full: float = Field(default=0.8, gt=0, le=1, description="Share of the training after which it has risen.")
     free_bits_global: float = Field(
         default=16.0,
         ge=0,

@@ -24,6 +24,7 @@ from aurl.training.checkpoint import (
     read_tensors,
 )
 from aurl.training.optim import OPTIMIZERS, load_optimizer_tensors
+from aurl.training.phases import kl_schedule
 from aurl.training.random_state import seed_process
 from aurl.training.state import Stateful, TrainingState
 from aurl.training.steps import Learner
@@ -70,10 +71,12 @@ def build_learner(
         accelerator.scaler.load_state_dict(found.state["scaler"])
     adversary = _adversary(profile, plain, accelerator, found) if profile.model.mode == "vae_gan" else None
     objective = build_objective(profile, plain.levels, add_up=partial(accelerator.reduce, reduction="sum"))
-    memory: dict[str, Stateful] = {"balancing": objective.balancer}
+    schedule = kl_schedule(profile)
+    memory: dict[str, Stateful] = {"balancing": objective.balancer, "kl_schedule": schedule}
     if found is not None:
         recall(memory, found.state.get("memory", {}))
-    return Learner(accelerator, model, plain, prepared, objective, average, training.clip_norm, adversary, memory)
+    clip_norm = training.clip_norm
+    return Learner(accelerator, model, plain, prepared, objective, average, clip_norm, adversary, memory, schedule)
 
 
 def recall(memory: Mapping[str, Stateful], states: Mapping[str, Any]) -> None:

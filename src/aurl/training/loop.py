@@ -21,13 +21,14 @@ from aurl.training.monitor import (
     check_finite,
     describe,
     estimate_horizon,
+    kl_per_token,
     metrics_of,
     note_improvement,
     progress_note,
     seconds_left,
 )
 from aurl.training.optim import set_learning_rate
-from aurl.training.phases import has_risen, phase_at
+from aurl.training.phases import has_settled, phase_at
 from aurl.training.schedules import SCHEDULES, learning_rate
 from aurl.training.session import Session
 from aurl.training.state import Window
@@ -135,7 +136,8 @@ class Loop:
         session, state, training = self._session, self._state, self._training
         self._lr = self._learning_rate()
         set_learning_rate(session.learner.optimizer, self._lr)
-        self._phase = session.learner.enter(phase_at(session.profile, state.step, state.horizon_steps))
+        learner = session.learner
+        self._phase = learner.enter(phase_at(session.profile, state.step, state.horizon_steps, learner.kl_schedule))
         update(session.learner, batches, total, session.processes, self._sums)
         state.step += 1
         state.tokens += total.tokens
@@ -202,6 +204,7 @@ class Loop:
             "memory_mib": resident_mib(),
         }
         self._lap_tokens = 0
+        self._session.learner.kl_schedule.observe(kl_per_token(window))
         state.horizon_steps = self._session.processes.from_main(estimate_horizon(state, self._training))
         self._write(metrics)
 
@@ -222,8 +225,8 @@ class Loop:
             model = session.learner.evaluated
             measure = bound if model.levels else likelihood
             found = measure(model, session.validation, session.learner.accelerator, session.processes)
-        risen = has_risen(session.profile, self._state.step, self._state.horizon_steps)
-        improved = note_improvement(self._state, found.criterion, patience_counts=risen)
+        settled = has_settled(session.learner.kl_schedule, self._state.step, self._state.horizon_steps)
+        improved = note_improvement(self._state, found.criterion, patience_counts=settled)
         self._write({**found.metrics, "evaluations_since_best": self._state.evaluations_since_best})
         return improved
 

@@ -83,6 +83,11 @@ def metrics_of(window: Window) -> dict[str, float]:
     }
 
 
+def kl_per_token(window: Window) -> float:
+    """Nats per target that latents of all levels cost, free ones and all; 0 without latents."""
+    return sum(part for name, part in window.parts.items() if name.startswith(kl_name(""))) / max(1, window.tokens)
+
+
 def estimate_horizon(state: TrainingState, training: Training) -> int:
     """Where the schedule ends: at `max_steps`, where `max_minutes` is likely to end, or at `horizon_steps`.
 

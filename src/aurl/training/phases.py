@@ -1,14 +1,15 @@
-"""What changes in the course of training, as pure functions of progress, so that resuming needs no memory of it.
+"""What changes in the course of training, as functions of progress, so that resuming needs no memory of it.
 
-Where beta begins far below its last value, the model is at first nearly an autoencoder, and many of the decoder's
-inputs may be hidden, so that it learns to read the latents. What latents tell by themselves fades. The discriminator
-joins late, once the likelihood has made something that is worth hearing, and hears more from stage to stage.
+Only the schedule of beta may have one. At first many of the decoder's inputs may be hidden, so that it learns to read
+the latents. What latents tell by themselves fades. The discriminator joins late, once the likelihood has made something
+that is worth hearing, and hears more from stage to stage.
 """
 
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from aurl.loss.schedules import KL_SCHEDULES, KLSchedule, constant
 from aurl.profile import Profile
 from aurl.training.schedules import SCHEDULES, learning_rate
 
@@ -39,16 +40,6 @@ def progress(step: int, horizon_steps: int) -> float:
     return min(1.0, step / max(1, horizon_steps))
 
 
-def rise(done: float, *, first: float, last: float, hold: float, full: float) -> float:
-    """`first` until `hold`, then by equal factors to `last` at `full`; by equal amounts where one of them is 0."""
-    if done >= full:
-        return last
-    if done <= hold:
-        return first
-    share = (done - hold) / (full - hold)
-    return first ** (1 - share) * last**share if first and last else first + share * (last - first)
-
-
 def fall(done: float, *, first: float, last: float, full: float) -> float:
     """In a straight line from `first` at 0 to `last` at `full`."""
     return first + min(1.0, done / full) * (last - first)
@@ -59,19 +50,29 @@ def stage_at(done: float, *, start: float, stages: Sequence[float]) -> int:
     return bisect_right(sorted(stages), (done - start) / (1 - start)) if done >= start else 0
 
 
-def has_risen(profile: Profile, step: int, horizon_steps: int) -> bool:
-    """Whether beta is what it is to be in the end; always where it is constant, and in mode `transformer`."""
-    loss = profile.loss
-    constant = profile.model.mode == "transformer" or loss.beta_start == loss.beta
-    return constant or progress(step, horizon_steps) >= loss.beta_full
+def kl_schedule(profile: Profile) -> KLSchedule:
+    """How beta moves; in mode `transformer` there is none, which has settled."""
+    return constant() if profile.model.mode == "transformer" else KL_SCHEDULES.from_component(profile.loss.kl_schedule)
 
 
-def phase_at(profile: Profile, step: int, horizon_steps: int) -> Phase:
-    """How the update after `step` others is done, out of `horizon_steps`."""
+def has_settled(schedule: KLSchedule, step: int, horizon_steps: int) -> bool:
+    """Whether beta stays as it is from now on."""
+    return progress(step, horizon_steps) >= schedule.settled
+
+
+def phase_at(profile: Profile, step: int, horizon_steps: int, schedule: KLSchedule) -> Phase:
+    """How the update after `step` others is done, out of `horizon_steps`.
+
+    Args:
+        profile: what was asked for.
+        step: updates done so far.
+        horizon_steps: of the whole training.
+        schedule: of beta.
+    """
     loss, latent, section = profile.loss, profile.latent, profile.discriminator
     done = progress(step, horizon_steps)
-    beta = rise(done, first=loss.beta_start, last=loss.beta, hold=loss.beta_hold, full=loss.beta_full)
-    hidden = fall(done, first=latent.word_dropout, last=latent.word_dropout_end, full=loss.beta_full)
+    beta = loss.beta * schedule.factor(done)
+    hidden = fall(done, first=latent.word_dropout, last=latent.word_dropout_end, full=latent.word_dropout_until)
     hints = fall(done, first=1.0, last=0.0, full=loss.hints_end)
     plain = Phase(beta, hidden, loss.bag * hints, loss.echo * hints)
     if profile.model.mode != "vae_gan":

@@ -12,6 +12,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from aurl.loss.objective import Losses, Objective, hint_weights, kl_weights
 from aurl.loss.reconstruction import Counts
+from aurl.loss.schedules import KLSchedule, constant
 from aurl.loss.terms import Outcome
 from aurl.model.vae_gan import MusicTransformerVAEGAN
 from aurl.training.adversary import Adversary
@@ -41,6 +42,7 @@ class Learner:
         clip_norm: largest gradient norm, 0 to leave it.
         adversary: the discriminator of mode `vae_gan`, None in others.
         memory: name → what else learns and is kept in checkpoints.
+        kl_schedule: how beta moves.
     """
 
     accelerator: Accelerator
@@ -52,6 +54,7 @@ class Learner:
     clip_norm: float
     adversary: Adversary | None = None
     memory: dict[str, Stateful] = field(default_factory=dict)
+    kl_schedule: KLSchedule = field(default_factory=constant)
 
     def enter(self, phase: Phase) -> dict[str, float]:
         """Do the next updates as `phase` says.
