@@ -7,7 +7,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from aurl import __version__
-from aurl.cli import cache, profile
+from aurl.cli import cache, profile, runs
 from aurl.cli.command import with_output
 from aurl.cli.demo import demo
 from aurl.cli.generate import generate
@@ -22,6 +22,7 @@ COMMANDS: tuple[Callable[..., Any], ...] = (prepare, train, resume, generate, de
 """In the order of `aurl --help`; the function's name is the command's."""
 GROUPS = {
     "profile": ("List, show, write and check profiles.", profile.COMMANDS),
+    "runs": ("List, show and compare runs.", runs.COMMANDS),
     "cache": ("Look at, check, mend and trim what has been prepared once.", cache.COMMANDS),
 }
 """Commands that have subcommands."""

@@ -18,6 +18,8 @@ from aurl.storage import atomic_write
 ROOT_LOGGER = "aurl"
 MAX_LOG_BYTES = 8 * 2**20
 KEPT_LOGS = 5
+TAIL_BYTES = 2**16
+"""Of a `metrics.jsonl`: more than several of its longest lines."""
 Metrics = Mapping[str, float]
 
 
@@ -133,3 +135,13 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         return []
     with path.open(encoding="utf-8", errors="replace") as file:
         return [json.loads(line) for line in file if _step_of(line) is not None]
+
+
+def read_newest(path: Path) -> dict[str, Any]:
+    """The last whole record of a `metrics.jsonl`, read from its end; empty without one."""
+    if not path.exists():
+        return {}
+    with path.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
+        lines = file.read().decode("utf-8", errors="replace").split("\n")
+    return next((json.loads(line) for line in reversed(lines) if _step_of(line) is not None), {})

@@ -10,11 +10,9 @@ Only the main process writes to it, and only while it holds the lock.
 import platform
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
-
-import accelerate
-import torch
 
 import aurl
 from aurl.errors import DamagedError, UsageError
@@ -109,8 +107,9 @@ def _versions() -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "aurl": aurl.__version__,
-        "torch": str(torch.__version__),
-        "accelerate": accelerate.__version__,
+        # Asked for without importing them: whoever only reads runs need not wait for torch.
+        "torch": version("torch"),
+        "accelerate": version("accelerate"),
         "python": platform.python_version(),
         "created": _now(),
     }

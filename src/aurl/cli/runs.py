@@ -1,0 +1,149 @@
+"""`aurl runs`: what runs there are, what became of them, and how they differ."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from aurl.cli.bars import duration
+from aurl.cli.options import complete_runs
+from aurl.cli.output import Output, table
+
+if TYPE_CHECKING:
+    from aurl.training.runs import RunDetails, RunSummary
+
+MEBIBYTE, GIBIBYTE = 2**20, 2**30
+DAY_SECONDS = 86_400
+WHOLE_FROM = 1000
+"""Numbers from here on are shown without fractions."""
+SHOWN_EVENTS, SHOWN_SAMPLES = 10, 5
+"""The newest; `--json` has all."""
+
+RunName = Annotated[
+    str | None,
+    typer.Argument(metavar="RUN", help="Name or folder; the latest by default.", autocompletion=complete_runs),
+]
+
+
+def list_(output: Output) -> None:
+    """List all runs, the newest first."""
+    from aurl.home import Home
+    from aurl.training.runs import list_runs
+
+    folder = Home.locate().runs
+    runs = list_runs(folder)
+    output.result("runs.list", {"folder": folder, "runs": runs}, _list_text(runs, folder))
+    if not runs:
+        output.note("train one: aurl train")
+
+
+list_.__name__ = "list"
+
+
+def show(output: Output, run: RunName = None) -> None:
+    """Show what a run is, how it stands, and what to do next."""
+    from aurl.home import Home
+    from aurl.training.runs import describe_run
+
+    details = describe_run(Home.locate().run(run))
+    output.result("runs.show", details, _show_text(details))
+    output.note(f"next: {details.command}")
+
+
+COMMANDS = (list_, show)
+
+
+def _list_text(runs: "Sequence[RunSummary]", folder: Path) -> str:
+    head = ("name", "mode", "status", "step", "best", "at", "size", "age", "parent")
+    rows = [
+        (
+            run.name,
+            run.mode or "?",
+            run.status,
+            f"{run.step:,}",
+            "–" if run.best is None else f"{run.best:.3f}",
+            f"{run.best_step:,}",
+            size(run.bytes),
+            age(run.created),
+            run.parent or "–",
+        )
+        for run in runs
+    ]
+    faults = [f"{run.name}: {run.fault}" for run in runs if run.fault]
+    shown = table([head, *rows]) if rows else f"there is no run in {folder}"
+    return "\n".join([shown, *faults])
+
+
+def _show_text(details: "RunDetails") -> str:
+    checkpoints = [(kept.name, size(kept.bytes), ", ".join(kept.pointers)) for kept in details.checkpoints]
+    numbers = [
+        (name, figure(value), f"{details.newest_steps[name]:,}") for name, value in sorted(details.newest.items())
+    ]
+    told = [(f"{event.get('step', '–')}", event_text(event)) for event in details.events[-SHOWN_EVENTS:]]
+    blocks = [
+        table(_fact_rows(details)),
+        _block(("newest", "", "step"), numbers),
+        _block(("checkpoint", "size", ""), checkpoints),
+        _block(("step", "what happened"), told),
+        _block(("sample",), [(str(path),) for path in details.samples[-SHOWN_SAMPLES:]]),
+    ]
+    return "\n\n".join(block for block in blocks if block)
+
+
+def _fact_rows(details: "RunDetails") -> list[tuple[str, str]]:
+    run, facts = details.summary, details.facts
+    best = "none" if run.best is None else f"{run.criterion} {run.best:.4f} at step {run.best_step:,}"
+    status = f"{run.status} ({facts['reason']})" if facts.get("reason") and run.status != "running" else run.status
+    rows = [
+        ("run", str(run.folder)),
+        ("status", status),
+        ("fault", run.fault or facts.get("error")),
+        ("mode", run.mode),
+        ("step", f"{run.step:,}"),
+        ("best", best),
+        ("time", duration(facts["seconds"]) if isinstance(facts.get("seconds"), int | float) else None),
+        ("parameters", f"{facts['parameters']:,}" if isinstance(facts.get("parameters"), int) else None),
+        ("device", _device(facts)),
+        ("data set", facts.get("dataset")),
+        ("parent", run.parent),
+        ("created", run.created),
+        ("size", size(run.bytes)),
+    ]
+    return [(name, str(value)) for name, value in rows if value]
+
+
+def _device(facts: Mapping[str, Any]) -> str:
+    told = (facts.get("device"), facts.get("precision"))
+    processes = facts.get("processes")
+    return ", ".join([*(str(one) for one in told if one), *([f"{processes} processes"] if processes else [])])
+
+
+def _block(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    return table([head, *rows]) if rows else ""
+
+
+def event_text(event: Mapping[str, Any]) -> str:
+    """An event in one line: its kind, what was said, and the advice."""
+    parts = [event.get("kind"), event.get("message"), event.get("advice")]
+    return " – ".join(str(part) for part in parts if part)
+
+
+def size(value: int) -> str:
+    """Bytes for people."""
+    return f"{value / GIBIBYTE:.1f} GiB" if value >= GIBIBYTE else f"{value / MEBIBYTE:.1f} MiB"
+
+
+def age(created: str | None) -> str:
+    """How long ago that was, from ISO 8601."""
+    try:
+        seconds = (datetime.now(UTC) - datetime.fromisoformat(created or "")).total_seconds()
+    except (ValueError, TypeError):
+        return "?"
+    return duration(max(0.0, seconds)) if seconds < 2 * DAY_SECONDS else f"{seconds // DAY_SECONDS:.0f} days"
+
+
+def figure(value: float) -> str:
+    """A number with as many digits as tell it from others."""
+    return f"{value:,.0f}" if isinstance(value, int) or abs(value) >= WHOLE_FROM else f"{value:.4g}"

@@ -1,0 +1,304 @@
+"""What runs there are and what became of them: only read, and whatever is damaged is told, never raised."""
+
+import json
+import re
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from aurl.errors import AurlError
+from aurl.home import FINISHED, RUN_MARK
+from aurl.storage import read_json, read_toml
+from aurl.training.log import read_metrics, read_newest
+from aurl.training.run import PROFILE_NAME, Run
+
+RUNNING, KILLED, DAMAGED = "running", "killed", "damaged"
+MODE_KEY = "model.mode"
+CRITERION, CRITERION_WITH_LATENTS = "valid/nats_per_note", "valid/elbo_per_note"
+EVENTS_NAME, STATE_NAME = "events.jsonl", "state.json"
+MAX_STATE_BYTES = 2**24
+_HOLDER = re.compile(r"process (\d+) on (.+)")
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """A run in a few words.
+
+    Args:
+        name: of its folder.
+        folder: absolute.
+        mode: what was trained, None where that cannot be read.
+        status: as `run.json` has it; "killed" where that says "running" and nobody trains it, "damaged" without one.
+        step: updates done, as far as they are known.
+        criterion: name of the number that decides which checkpoint is best.
+        best: its lowest value so far, None without.
+        best_step: where that was, 0 without.
+        bytes: everything in the folder.
+        created: when it was started, ISO 8601.
+        updated: when `run.json` was last written.
+        parent: the run that it was made from, if any.
+        fault: what is wrong with it, empty where nothing is.
+    """
+
+    name: str
+    folder: Path
+    mode: str | None
+    status: str
+    step: int
+    criterion: str
+    best: float | None
+    best_step: int
+    bytes: int
+    created: str | None
+    updated: str | None
+    parent: str | None
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A checkpoint that is kept.
+
+    Args:
+        name: of its folder.
+        bytes: of its files.
+        pointers: what points to it ("latest", "best").
+    """
+
+    name: str
+    bytes: int
+    pointers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunDetails:
+    """All that is worth knowing about a run.
+
+    Args:
+        summary: in a few words.
+        facts: what `run.json` says.
+        profile: dotted key → value, as it was resolved.
+        newest: name → its newest number.
+        newest_steps: name → the step of that number.
+        checkpoints: what is kept, in order of steps.
+        events: what happened on the way, as `events.jsonl` tells.
+        samples: pieces written while training, in order.
+        command: what to do next.
+    """
+
+    summary: RunSummary
+    facts: Mapping[str, Any]
+    profile: Mapping[str, Any]
+    newest: Mapping[str, float]
+    newest_steps: Mapping[str, int]
+    checkpoints: tuple[Kept, ...]
+    events: tuple[Mapping[str, Any], ...]
+    samples: tuple[Path, ...]
+    command: str
+
+
+@dataclass(slots=True)
+class _Found:
+    """What could be read, and the first thing that could not."""
+
+    facts: dict[str, Any] = field(default_factory=dict)
+    profile: dict[str, Any] = field(default_factory=dict)
+    state: dict[str, Any] = field(default_factory=dict)
+    fault: str = ""
+
+
+def list_runs(folder: Path) -> list[RunSummary]:
+    """All runs in `folder`, whole or not, the newest first."""
+    marks = (RUN_MARK, PROFILE_NAME)
+    folders = {path.parent for mark in marks for path in folder.glob(f"*/{mark}") if path.parent.name[0] != "."}
+    summaries = [summarise(folder) for folder in folders]
+    return sorted(summaries, key=lambda run: (run.created or "", run.name), reverse=True)
+
+
+def summarise(folder: Path) -> RunSummary:
+    """One run in a few words."""
+    return _summary(Run(folder), _find(Run(folder)))
+
+
+def describe_run(folder: Path) -> RunDetails:
+    """One run in full."""
+    run = Run(folder)
+    found = _find(run)
+    summary = _summary(run, found)
+    newest, steps = _newest(read_metrics(run.metrics))
+    return RunDetails(
+        summary=summary,
+        facts=found.facts,
+        profile=found.profile,
+        newest=newest,
+        newest_steps=steps,
+        checkpoints=tuple(_kept(run.checkpoints)),
+        events=tuple(read_events(folder)),
+        samples=tuple(sorted(run.samples.glob("*.mid"))),
+        command=_next_command(summary),
+    )
+
+
+def read_profile(folder: Path) -> dict[str, Any]:
+    """Dotted key → value of a run's `profile.toml`, whichever version wrote it.
+
+    Raises:
+        AurlError: it is missing or no TOML.
+    """
+    return dict(_flat(read_toml(folder / PROFILE_NAME)))
+
+
+def read_events(folder: Path) -> list[dict[str, Any]]:
+    """The events of a run in order; lines that are none are left out."""
+    path = folder / EVENTS_NAME
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return [event for event in map(_object, file) if event]
+
+
+def is_number(value: object) -> bool:
+    """Whether a record's value can be drawn and compared; true and false cannot."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _find(run: Run) -> _Found:
+    found = _Found()
+    try:
+        found.facts = run.facts()
+        found.profile = read_profile(run.folder)
+        found.state = _newest_state(run.checkpoints)
+    except (AurlError, OSError) as error:
+        found.fault = getattr(error, "message", str(error))
+    return found
+
+
+def _newest_state(checkpoints: Path) -> dict[str, Any]:
+    """What the newest checkpoint says of the training, empty without one; one that cannot be read is passed over."""
+    for path in sorted(checkpoints.glob(f"[!.]*/{STATE_NAME}"), reverse=True):
+        try:
+            state = read_json(path, max_bytes=MAX_STATE_BYTES)
+        except AurlError:
+            continue
+        training = state.get("training") if isinstance(state, dict) else None
+        if isinstance(training, dict):
+            return training
+    return {}
+
+
+def _summary(run: Run, found: _Found) -> RunSummary:
+    facts, state = found.facts, found.state
+    mode = found.profile.get(MODE_KEY)
+    newest = read_newest(run.metrics)
+    return RunSummary(
+        name=run.folder.name,
+        folder=run.folder,
+        mode=mode if isinstance(mode, str) else None,
+        status=_status(run, facts),
+        step=max(_whole(source.get("step")) for source in (facts, state, newest)),
+        criterion=CRITERION if mode == "transformer" else CRITERION_WITH_LATENTS,
+        best=_number(state.get("best_nats_per_note", facts.get("best_nats_per_note"))),
+        best_step=_whole(state.get("best_step", facts.get("best_step"))),
+        bytes=_size(run.folder),
+        created=_text(facts.get("created")),
+        updated=_text(facts.get("updated")),
+        parent=_text(facts.get("parent")),
+        fault=found.fault,
+    )
+
+
+def _status(run: Run, facts: Mapping[str, Any]) -> str:
+    status = facts.get("status")
+    if not isinstance(status, str):
+        return DAMAGED
+    return KILLED if status == RUNNING and not _is_being_trained(run) else status
+
+
+def _is_being_trained(run: Run) -> bool:
+    """Whether the process that wrote its name beside the lock is alive; one on another machine is believed."""
+    holder = run.lock.with_name(f"{run.lock.name}.holder")
+    try:
+        match = _HOLDER.match(holder.read_text(encoding="utf-8").strip())
+        if match is None or match[2] != socket.gethostname():
+            return match is not None
+        # A process that is younger than what it would have written has only the number of the one that did.
+        return bool(psutil.Process(int(match[1])).create_time() <= holder.stat().st_mtime)
+    except (OSError, ValueError, psutil.Error):
+        return False
+
+
+def _next_command(summary: RunSummary) -> str:
+    if summary.status == RUNNING:
+        return f"aurl runs dashboard {summary.name}"
+    if summary.status == FINISHED:
+        return f"aurl generate --run {summary.name}"
+    return "aurl train" if summary.status == DAMAGED else f"aurl resume {summary.name}"
+
+
+def _newest(records: list[dict[str, Any]]) -> tuple[dict[str, float], dict[str, int]]:
+    values: dict[str, float] = {}
+    steps: dict[str, int] = {}
+    for record in records:
+        for name, value in record.items():
+            if name != "step" and is_number(value):
+                values[name], steps[name] = value, record["step"]
+    return values, steps
+
+
+def _kept(checkpoints: Path) -> Iterator[Kept]:
+    if not checkpoints.is_dir():
+        return
+    pointers = {path.name: _pointed(path) for path in checkpoints.iterdir() if path.is_file() and path.name[0] != "."}
+    for folder in sorted(path for path in checkpoints.iterdir() if path.is_dir() and path.name[0] != "."):
+        names = sorted(name for name, target in pointers.items() if target == folder.name)
+        yield Kept(folder.name, _size(folder), tuple(names))
+
+
+def _pointed(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def _size(folder: Path) -> int:
+    """Bytes of all files; what disappears meanwhile counts nothing."""
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            total += path.stat().st_size if path.is_file() else 0
+        except OSError:
+            continue
+    return total
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in table.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _object(line: str) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _whole(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _number(value: object) -> float | None:
+    return value if isinstance(value, int | float) else None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
