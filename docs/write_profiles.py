@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from aurl.profile import list_profiles
-from aurl.profile.template import describe_keys, describe_kinds
+from aurl.profile.template import describe_keys, describe_kinds, describe_stage_keys
 from aurl.registry import HOMES
 
 PAGE = Path(__file__).with_name("profiles.md")
@@ -40,6 +40,10 @@ def page() -> str:
             lines += ["", f"## `[{section}]`", "", "| key | type | default | meaning |", "|---|---|---|---|"]
         kinds = f" See [{key.registry}](#{key.registry})." if key.registry else ""
         lines.append(f"| `{name}` | {cell(key.type)} | `{cell(key.default)}` | {cell(key.description)}{kinds} |")
+    lines += ["", "## `[[stages]]`", "", "| key | type | default | meaning |", "|---|---|---|---|"]
+    for key in describe_stage_keys():
+        default = f"`{cell(key.default)}`" if key.default else "required"
+        lines.append(f"| `{key.key.partition('.')[2]}` | {cell(key.type)} | {default} | {cell(key.description)} |")
     lines += ["", "# Kinds"]
     for registry in sorted(HOMES):
         lines += ["", f"## {registry}", "", "| kind | does | options |", "|---|---|---|"]

@@ -14,6 +14,7 @@ from aurl.profile.faults import Fault, ProfileError, describe_fault, nearest_key
 from aurl.profile.idle import MODE_KEY, idle_keys
 from aurl.profile.merge import Layer, Merged, find_origin
 from aurl.profile.model_sections import Discriminator, Latent, Model
+from aurl.profile.pairs import unpaired_keys
 from aurl.profile.sections import Data, Generation, Prepare, Section, Tokens
 from aurl.profile.sources import (
     environment_layers,
@@ -24,6 +25,7 @@ from aurl.profile.sources import (
     override_layers,
     standing_layers,
 )
+from aurl.profile.stages import STAGES, Stage, faults_in_stages, laid_over, read_stages, stages_to_toml
 from aurl.profile.toml import format_key, format_value
 from aurl.profile.training_sections import Loss, Training
 from aurl.registry import HOMES
@@ -47,6 +49,7 @@ class Profile(BaseModel):
     loss: Loss = Loss()
     training: Training = Training()
     generation: Generation = Generation()
+    stages: tuple[Stage, ...] = ()
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
     _default_size: str | None = PrivateAttr(default=None)
@@ -73,24 +76,28 @@ class Profile(BaseModel):
 
     def values(self) -> dict[str, Any]:
         """Dotted key → value, in the order of the sections."""
-        return {
-            f"{name}.{key}": value
-            for name, section in self.model_dump(mode="json").items()
-            for key, value in section.items()
+        values = {
+            f"{name}.{key}": value for name, section in self._sections().items() for key, value in section.items()
         }
+        return values | ({STAGES: self.model_dump(mode="json")[STAGES]} if self.stages else {})
 
     def to_toml(self) -> str:
         """All values as a profile file; `read_resolved` reads it back to an equal profile."""
         tables = []
-        for name, section in self.model_dump(mode="json").items():
+        for name, section in self._sections().items():
             lines = [f"{format_key(key)} = {format_value(value)}" for key, value in section.items()]
             tables.append("\n".join([f"[{name}]", *lines]))
-        return "\n\n".join(tables) + "\n"
+        return "\n\n".join([*tables, *stages_to_toml(self.stages)]) + "\n"
+
+    def _sections(self) -> dict[str, dict[str, Any]]:
+        """Table name → its keys and values."""
+        return self.model_dump(mode="json", exclude={STAGES})
 
 
 def section_types() -> dict[str, type[Section]]:
     """Table name → section."""
-    return {name: field.annotation for name, field in Profile.model_fields.items()}  # type: ignore[misc]
+    fields = {name: field for name, field in Profile.model_fields.items() if name != STAGES}
+    return {name: field.annotation for name, field in fields.items()}  # type: ignore[misc]
 
 
 def known_keys() -> tuple[str, ...]:
@@ -165,32 +172,47 @@ def _is_set(dotted: str, layers: Iterable[Layer | Fault]) -> bool:
 
 def _validate(merged: Merged, check: Collection[str], faults: Iterable[Fault]) -> Profile:
     """Check section by section, so that a fault in one does not hide another's faulty components."""
-    found = [_with_origin(fault, merged) for fault in faults]
-    sections: dict[str, Section] = {}
-    completer = Completer(check)
-    types = section_types()
-    for name, section_type in types.items():
-        try:
-            sections[name] = completer.section(section_type.model_validate(merged.table.get(name, {})), name)
-        except ValidationError as error:
-            found += [_value_fault(name, item, merged) for item in error.errors(include_url=False)]
-    found += [
-        _with_origin(Fault(name, "unknown table", suggestion=nearest_key(name, types)), merged)
-        for name in merged.table
-        if name not in types
-    ]
-    found += [_with_origin(fault, merged) for fault in completer.faults]
-    if found:
+    sections, wrong = _sections(merged, check)
+    stages, wrong_stages = read_stages(merged.table.get(STAGES, ()))
+    wrong += wrong_stages
+    wrong += faults_in_stages(merged, stages, lambda over: _sections(over, check)[1], wrong)
+    wrong += unpaired_keys(merged, stages)
+    if found := [_with_origin(fault, merged) for fault in (*faults, *wrong)]:
         raise ProfileError(found)
-    profile = Profile.model_validate(sections)
+    profile = Profile.model_validate({**sections, STAGES: stages})
     profile._origins.update(merged.origins)
     return profile
 
 
-def _value_fault(section: str, error: Any, merged: Merged) -> Fault:
+def _sections(merged: Merged, check: Collection[str]) -> tuple[dict[str, Section], list[Fault]]:
+    """Every section by the name of its table, and what is wrong with them."""
+    found, sections, completer, types = list[Fault](), dict[str, Section](), Completer(check), section_types()
+    for name, section_type in types.items():
+        try:
+            sections[name] = completer.section(section_type.model_validate(merged.table.get(name, {})), name)
+        except ValidationError as error:
+            found += [_value_fault(name, item) for item in error.errors(include_url=False)]
+    names = (*types, STAGES)
+    found += [
+        Fault(name, "unknown table", suggestion=nearest_key(name, names)) for name in merged.table if name not in names
+    ]
+    return sections, [*found, *completer.faults]
+
+
+def at_stage(profile: Profile, number: int) -> Profile:
+    """The profile of one of its stages, from 0 on; without stages it is the profile itself."""
+    if not profile.stages:
+        return profile
+    sections, faults = _sections(laid_over(profile.model_dump(), profile.stages[number]), ())
+    if faults:
+        raise ProfileError(faults)
+    return profile.model_copy(update=sections)
+
+
+def _value_fault(section: str, error: Any) -> Fault:
     key = ".".join((section, *map(str, error["loc"])))
     suggestion = nearest_key(key, known_keys()) if error["type"] == "extra_forbidden" else ""
-    return _with_origin(Fault(key, describe_fault(error), suggestion=suggestion), merged)
+    return Fault(key, describe_fault(error), suggestion=suggestion)
 
 
 def _with_origin(fault: Fault, merged: Merged) -> Fault:

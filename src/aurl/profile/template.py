@@ -7,7 +7,8 @@ from typing import Any
 
 from aurl.profile.components import marker_of
 from aurl.profile.load import Profile, section_types
-from aurl.profile.sections import NONE_WORD
+from aurl.profile.sections import NONE_WORD, Section
+from aurl.profile.stages import STAGES, Stage
 from aurl.profile.toml import format_value
 from aurl.registry import find_registry
 
@@ -19,6 +20,11 @@ _TYPES = {
     "string": "text",
     "object": "table",
 }
+STAGE = """# Stages of the training, one after another, each this profile with something else laid over it.
+#   [[stages]]
+#   name = "pretrain"
+#   share = 0.7
+#   set = { "training.lr" = 1e-3, "data.seq_len" = 256 }"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +34,7 @@ class KeyDescription:
     Args:
         key: dotted.
         type: in words, with bounds or choices.
-        default: as TOML.
+        default: as TOML; "" where the key is required.
         description: what it means, one sentence.
         registry: whose kinds it takes, "" where it takes none.
     """
@@ -43,18 +49,20 @@ class KeyDescription:
 def describe_keys() -> list[KeyDescription]:
     """Every key, in the order of the sections."""
     defaults = Profile().values()
-    found = []
-    for table, section in section_types().items():
-        for name, schema in section.model_json_schema()["properties"].items():
-            mark = marker_of(section, name)
-            key = f"{table}.{name}"
-            words = _in_words(schema)
-            found.append(
-                KeyDescription(
-                    key, words, format_value(defaults[key]), schema["description"], mark.registry if mark else ""
-                )
-            )
-    return found
+    return [key for table, section in section_types().items() for key in _describe(table, section, defaults)]
+
+
+def describe_stage_keys() -> list[KeyDescription]:
+    """The keys of each of the `[[stages]]`."""
+    return list(_describe(STAGES, Stage, dict.fromkeys((f"{STAGES}.share", f"{STAGES}.steps")) | {f"{STAGES}.set": {}}))
+
+
+def _describe(table: str, section: type[Section], defaults: Mapping[str, Any]) -> Iterator[KeyDescription]:
+    """Keys of a table; one without default has none to tell."""
+    for name, schema in section.model_json_schema()["properties"].items():
+        mark, key = marker_of(section, name), f"{table}.{name}"
+        default = format_value(defaults[key]) if key in defaults else ""
+        yield KeyDescription(key, _in_words(schema), default, schema["description"], mark.registry if mark else "")
 
 
 def _in_words(schema: Mapping[str, Any]) -> str:
@@ -108,6 +116,11 @@ def template() -> str:
             table = section
             lines += ["", f"[{section}]"]
         lines += [f"# {key.description} ({key.type})", *_kind_lines(key), f"# {name} = {key.default}"]
+    lines += [
+        "",
+        "# Stages of the training, one after another, each this profile with something else laid over it.",
+        STAGE,
+    ]
     return "\n".join(lines) + "\n"
 
 
