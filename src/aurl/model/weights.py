@@ -1,5 +1,6 @@
 """Weights as safetensors files: nothing in them can run."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -7,6 +8,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from aurl.errors import DamagedError
+from aurl.model.lora import is_adapter, merged
 from aurl.storage import write_bytes
 
 
@@ -19,17 +21,31 @@ def save_weights(model: nn.Module, path: Path) -> None:
 def load_weights(model: nn.Module, path: Path) -> None:
     """Read `path` into `model`; every tensor must be there with its shape, and no other.
 
+    Adapters that the model does not have are added to the weights that they adapt.
+
     Raises:
         DamagedError: the file cannot be read or does not fit the model.
     """
-    state = _read(path)
-    fault = _first_fault(model.state_dict(), state)
+    load_state(model, read_weights(path), path)
+
+
+def load_state(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+    """The same for a state that was read from `path`."""
+    wanted = model.state_dict()
+    if not any(map(is_adapter, wanted)):
+        state = merged(state)
+    fault = _first_fault(wanted, state)
     if fault:
         raise DamagedError(f"{path}: {fault}", hint="these weights belong to a model of another size or version")
     model.load_state_dict(state, strict=True)
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file.
+
+    Raises:
+        DamagedError: it cannot be read.
+    """
     try:
         state: dict[str, Tensor] = load_file(path)
     except (SafetensorError, OSError) as error:
@@ -37,7 +53,7 @@ def _read(path: Path) -> dict[str, Tensor]:
     return state
 
 
-def _first_fault(wanted: dict[str, Tensor], found: dict[str, Tensor]) -> str:
+def _first_fault(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
     for name in sorted(wanted.keys() | found.keys()):
         if name not in found:
             return f"tensor {name!r} is missing"
