@@ -69,6 +69,7 @@ class LowerPrior(nn.Module):
         if self.share is not None:
             segment, place = number // self.share, number % self.share
         x = self.join(torch.cat([past, above[:, segment]], -1)) + self.place(place)  # (B, n, d_hidden)
+        self.gru.flatten_parameters()  # copies (averages, loaded weights) scatter them, which cuDNN pays for
         read, state = self.gru(x, state)
         context: Tensor = silu(self.mix(torch.cat([read, x], -1)))
         return context, state
