@@ -1,0 +1,78 @@
+"""What the rows of the ablation table are: each is one recipe, beside the one that it is compared with."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+SHARED = (
+    "model.d_model=128",
+    "model.n_layers=4",
+    "model.n_heads=4",
+    "model.dropout=0.0",
+    "data.seq_len=1024",
+    'data.augment=[{kind="transpose"}]',
+    "training.lr=5e-3",
+    "training.warmup_steps=50",
+    "training.ema_decay=0.99",
+    "training.sample_every=0",
+    "training.log_every=20",
+    "training.patience=100",
+)
+"""What all rows share; the size is one that two cores can train by the dozen."""
+NO_HINTS = ("loss.bag=0", "loss.echo=0")
+NO_FREE_BITS = ("loss.free_bits_global=0", "loss.free_bits_local=0", "loss.free_bits_fine=0")
+CONSTRAINTS = tuple(f"loss.terms.{kind}.weight=0.05" for kind in ("rhythm_regularity", "harsh_intervals", "leaps"))
+PERCEPTUAL = tuple(f"loss.terms.perceptual_{kind}.weight=0.1" for kind in ("rhythm", "harmony", "melody"))
+REGULARISERS = tuple(f"loss.terms.{kind}.weight=0.01" for kind in ("mutual_information", "orthogonality", "sparsity"))
+MUSICAL = 'loss.reconstruction={kind="musical"}'
+
+
+@dataclass(frozen=True)
+class Row:
+    """One recipe.
+
+    Args:
+        mode: of the model.
+        overrides: `KEY=VALUE` beside what all rows share.
+        beside: the row that it differs from in one thing; none for the first.
+        profiles: laid over the size.
+    """
+
+    mode: str
+    overrides: Sequence[str] = field(default=())
+    beside: str = ""
+    profiles: Sequence[str] = ()
+
+
+def schedule(kind: str, options: str = "") -> Row:
+    """The default recipe with another course of beta."""
+    return Row("vae", (f'loss.kl_schedule={{kind="{kind}"{options}}}',), "vae")
+
+
+def rate(beta: float) -> Row:
+    """An autoencoder whose latents become as dear as this: what a likelihood costs in KL divergence."""
+    return Row("vae", (f"loss.beta={beta}",), "faithful", ("faithful",))
+
+
+ROWS = {
+    "transformer": Row("transformer"),
+    "elbo": Row("vae", (*NO_HINTS, *NO_FREE_BITS)),
+    "elbo-musical": Row("vae", (*NO_HINTS, *NO_FREE_BITS, MUSICAL), "elbo"),
+    "elbo-free-bits": Row("vae", NO_HINTS, "elbo"),
+    "vae": Row("vae", (), "elbo-free-bits"),
+    "musical": Row("vae", (MUSICAL,), "vae"),
+    "linear": schedule("linear"),
+    "exponential": schedule("exponential"),
+    "cosine": schedule("cosine"),
+    "cyclical": schedule("cyclical"),
+    "adaptive": schedule("adaptive", ", target=0.2"),
+    "uncertainty": Row("vae", ('loss.balancing={kind="uncertainty"}',), "vae"),
+    "gradient-norm": Row("vae", ('loss.balancing={kind="gradient_norm"}',), "vae"),
+    "vae_gan": Row("vae_gan", (), "vae"),
+    "constraints": Row("vae", CONSTRAINTS, "vae"),
+    "perceptual": Row("vae", PERCEPTUAL, "vae"),
+    "regularisers": Row("vae", REGULARISERS, "vae"),
+    "faithful": Row("vae", (), "vae", ("faithful",)),
+    "rate-0.2": rate(0.2),
+    "rate-0.3": rate(0.3),
+    "rate-0.5": rate(0.5),
+}
