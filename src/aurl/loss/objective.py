@@ -10,6 +10,7 @@ from aurl.loss.balancing import BALANCERS, Balancer
 from aurl.loss.balancing.kinds import Fixed
 from aurl.loss.kinds import LOSSES, LossContext
 from aurl.loss.kl import AddUp, alone
+from aurl.loss.likelihood import Likelihood
 from aurl.loss.terms import (
     ECHO,
     RECONSTRUCTION,
@@ -17,7 +18,6 @@ from aurl.loss.terms import (
     Deception,
     Divergence,
     Echoes,
-    Likelihood,
     Outcome,
     Term,
     bag_name,
@@ -28,7 +28,7 @@ from aurl.model.latents import Level
 from aurl.profile import Profile
 from aurl.profile.idle import is_at_least
 from aurl.profile.training_sections import Loss
-from aurl.tokens.vocabulary import PAD
+from aurl.tokens.vocabulary import PAD, TimeBase
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +85,16 @@ class Objective:
         return Losses(total, {name: charge.shown for name, charge in charges.items()})
 
 
-def build_objective(profile: Profile, levels: Sequence[Level] = (), *, add_up: AddUp = alone) -> Objective:
+def build_objective(
+    profile: Profile, levels: Sequence[Level] = (), *, add_up: AddUp = alone, time_base: TimeBase = "beats"
+) -> Objective:
     """The objective that the profile describes.
 
     Args:
         profile: its `loss` section counts as far as the mode has what it is about.
         levels: of the model's latents; none in mode `transformer`.
         add_up: sums over the processes.
+        time_base: of the ids.
     """
     loss = profile.loss
     weighting = WEIGHTINGS.from_component(loss.reconstruction)
@@ -102,7 +105,7 @@ def build_objective(profile: Profile, levels: Sequence[Level] = (), *, add_up: A
         terms += [Bags(levels, weight=loss.bag)] * bool(loss.bag) + [Echoes(weight=loss.echo)] * bool(loss.echo)
     if profile.model.mode == "vae_gan":
         terms.append(Deception(adversarial=loss.adversarial, feature_matching=loss.feature_matching))
-    context = LossContext(profile.model.mode, levels, add_up)
+    context = LossContext(profile.model.mode, levels, add_up, time_base)
     more = [LOSSES.build(kind, context, **options) for kind, options in loss.terms.items() if has_term(profile, kind)]
     return Objective([*terms, *(term for term in more if any(term.weights.values()))], _balancer(profile))
 

@@ -72,3 +72,9 @@ def cross_entropy_sum(logits: Tensor, targets: Tensor, *, label_smoothing: float
 def nats(logits: Tensor, targets: Tensor) -> Tensor:
     """Negative log-likelihood of the targets in nats, summed; without gradient and without smoothing."""
     return cross_entropy_sum(logits.detach(), targets)
+
+
+def token_nats(log_probabilities: Tensor, targets: Tensor) -> Tensor:
+    """Negative log-likelihood of each target in nats, `(B, T)`, 0 where there is PAD; without gradient."""
+    told = log_probabilities.detach().gather(2, targets[..., None])[..., 0]
+    return -told.masked_fill(targets == PAD, 0.0)

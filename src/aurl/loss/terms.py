@@ -8,13 +8,14 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from aurl.loss.adversarial import Heard, deception, feature_distance
+from aurl.loss.adversarial import Heard, deception, deception_of_each, feature_distance
 from aurl.loss.bag import bag_sum
 from aurl.loss.kl import AddUp, alone, with_free_bits
-from aurl.loss.reconstruction import cross_entropy_sum, nats
-from aurl.loss.weighting import Weighting
+from aurl.loss.musical.played import Played, played
+from aurl.loss.reconstruction import cross_entropy_sum
 from aurl.model.latents import Level
 from aurl.model.latents.parts import Reconstruction
+from aurl.tokens.vocabulary import NOTE_ON, TIME_SHIFT
 
 RECONSTRUCTION, ECHO = "reconstruction", "echo"
 ADVERSARIAL, FEATURE_MATCHING = "adversarial", "feature_matching"
@@ -30,6 +31,7 @@ class Outcome:
         following: (B, T) ids that the latents are of, padded with PAD.
         latent: what there is with latents, None in mode `transformer`.
         heard: what a discriminator heard, None where none listens.
+        start_steps: (B,) time before the first id; None: 0.
     """
 
     logits: Tensor
@@ -37,11 +39,27 @@ class Outcome:
     following: Tensor
     latent: Reconstruction | None = None
     heard: Heard | None = None
+    start_steps: Tensor | None = None
 
     @cached_property
-    def probabilities(self) -> Tensor:
+    def log_probabilities(self) -> Tensor:
         """(B, T, V) float32 of the ids that may follow each input, with gradient; shared by all terms that need it."""
-        return self.logits.float().softmax(-1)
+        return self.logits.float().log_softmax(-1)
+
+    @cached_property
+    def played(self) -> Played:
+        """What really sounds before each target."""
+        return played(self.following, self.targets, self.start_steps)
+
+    @cached_property
+    def pitches(self) -> Tensor:
+        """(B, T, 128) how likely each pitch is if a note begins, with gradient."""
+        return self.logits[..., NOTE_ON.start : NOTE_ON.stop].float().softmax(-1)
+
+    @cached_property
+    def waits(self) -> Tensor:
+        """(B, T, 512) how likely each wait is, from 1 step to 512, if time passes, with gradient."""
+        return self.logits[..., TIME_SHIFT.start : TIME_SHIFT.stop].float().softmax(-1)
 
 
 class Charge(NamedTuple):
@@ -70,25 +88,6 @@ class Term(Protocol):
         What has a name without weight is only shown.
         """
         ...
-
-
-class Likelihood:
-    """Cross entropy of the targets.
-
-    Args:
-        label_smoothing: share of the probability that is spread over all ids, 0–1.
-        weighting: how much each target counts; None: all alike.
-    """
-
-    def __init__(self, label_smoothing: float = 0.0, weighting: Weighting | None = None) -> None:
-        self.weights = {RECONSTRUCTION: 1.0}
-        self._smoothing, self._weighting = label_smoothing, weighting
-
-    def __call__(self, outcome: Outcome) -> dict[str, Charge]:
-        """`shown` is the plain negative log-likelihood."""
-        cost = cross_entropy_sum(outcome.logits, outcome.targets, label_smoothing=self._smoothing)
-        plain = nats(outcome.logits, outcome.targets) if self._smoothing else cost.detach()
-        return {RECONSTRUCTION: Charge(cost, plain)}
 
 
 class Divergence:
@@ -176,7 +175,9 @@ class Deception:
             ADVERSARIAL: deception(heard.fake, heard.tokens),
             FEATURE_MATCHING: feature_distance(heard.real, heard.fake, heard.tokens),
         }
-        return {name: Charge(cost, cost.detach()) for name, cost in costs.items()}
+        of_each = deception_of_each(heard.fake, heard.tokens)
+        shown = {f"{ADVERSARIAL}_{view}": Charge(cost, cost) for view, cost in of_each.items()}
+        return {name: Charge(cost, cost.detach()) for name, cost in costs.items()} | shown
 
 
 def kl_name(level: str) -> str:

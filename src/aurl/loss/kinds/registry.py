@@ -10,6 +10,7 @@ from aurl.loss.kl import AddUp, alone
 from aurl.loss.terms import Term
 from aurl.model.latents import Level
 from aurl.registry import Registry
+from aurl.tokens.vocabulary import TimeBase
 
 Weight = Annotated[float, Ge(0)]
 
@@ -22,11 +23,13 @@ class LossContext:
         mode: of the model.
         levels: of its latents, coarse to fine; none in mode `transformer`.
         add_up: sums a tensor over the processes, without gradient.
+        time_base: of the ids.
     """
 
     mode: str
     levels: Sequence[Level] = ()
     add_up: AddUp = alone
+    time_base: TimeBase = "beats"
 
 
 LOSSES: Registry[Term] = Registry("loss")
