@@ -32,6 +32,7 @@ class Outcome:
         latent: what there is with latents, None in mode `transformer`.
         heard: what a discriminator heard, None where none listens.
         start_steps: (B,) time before the first id; None: 0.
+        teacher: (B, T, V) logits of a teacher, without gradient; None where nobody teaches.
     """
 
     logits: Tensor
@@ -40,6 +41,7 @@ class Outcome:
     latent: Reconstruction | None = None
     heard: Heard | None = None
     start_steps: Tensor | None = None
+    teacher: Tensor | None = None
 
     @cached_property
     def log_probabilities(self) -> Tensor:
