@@ -67,7 +67,11 @@ def _describe(table: str, section: type[Section], defaults: Mapping[str, Any]) -
 
 def _in_words(schema: Mapping[str, Any]) -> str:
     if "anyOf" in schema:
-        return " or ".join(format_value(NONE_WORD) if s["type"] == "null" else _in_words(s) for s in schema["anyOf"])
+        return " or ".join(
+            format_value(NONE_WORD) if s.get("type") == "null" else _in_words(s) for s in schema["anyOf"]
+        )
+    if "$ref" in schema:
+        return _TYPES["object"]
     if "enum" in schema or "const" in schema:
         return " | ".join(format_value(choice) for choice in schema.get("enum", [schema.get("const")]))
     if schema["type"] == "array":

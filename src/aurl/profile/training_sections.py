@@ -47,6 +47,16 @@ class Loss(Section):
     )
 
 
+class Lora(Section):
+    """Low-rank adapters (Hu et al. 2022) that learn instead of the weights."""
+
+    rank: int = Field(default=8, ge=1, description="Rank of what is added to a weight matrix.")
+    alpha: float = Field(default=16.0, gt=0, description="Scale of what is added, which is divided by the rank.")
+    targets: tuple[Literal["qkv", "out", "up", "down"], ...] = Field(
+        default=("qkv", "out", "up", "down"), min_length=1, description="Linear layers of blocks that are adapted."
+    )
+
+
 class Training(Section):
     """How the model is trained."""
 
@@ -81,6 +91,15 @@ class Training(Section):
     eval_every: int = Field(default=200, ge=1, description="Steps between two evaluations on the valid split.")
     log_every: int = Field(default=10, ge=1, description="Steps between two lines of metrics.jsonl.")
     checkpoint_every: int = Field(default=200, ge=1, description="Steps between two checkpoints.")
+    lora: Annotated[Lora | None, Optional] = Field(
+        default=None,
+        description="Adapters that learn in place of the weights of --from, as in { rank = 8, alpha = 16.0,"
+        ' targets = ["qkv", "out", "up", "down"] }; none: all weights learn.',
+    )
+    teacher: Annotated[str | None, Optional] = Field(
+        default=None,
+        description="Run (or RUN@CHECKPOINT) that loss.terms.distillation learns from; none: nobody teaches.",
+    )
     sample_every: int = Field(default=1000, ge=0, description="Steps between two sample pieces; 0: none.")
     sample_seconds: float = Field(default=20.0, gt=0, description="Length of a sample piece in seconds.")
     keep_last: int = Field(default=3, ge=1, description="Newest checkpoints that are kept beside the best one.")
