@@ -1,6 +1,7 @@
 """SIGKILL at random moments, then `aurl resume`: is the run, bit by bit, the one that nobody killed?
 
-    python -m benchmarks.kill_resume FOLDER [--kills 10] [--steps 200] [--processes 1] [--workers 0] [--seed 0]
+    python -m benchmarks.kill_resume FOLDER [--kills 10] [--steps 200] [--mode vae] [--processes 1]
+                                         [--workers 0] [--seed 0] [--set KEY=VALUE ...]
 
 FOLDER holds MIDI files. Everything goes through the command line: `aurl prepare`, then one `aurl train` that is left
 alone, and one that is killed, with `aurl resume` killed again and again until `--kills` is reached, then left alone.
@@ -44,9 +45,10 @@ def command(*arguments: str) -> list[str]:
 
 def train_arguments(name: str, options: argparse.Namespace) -> list[str]:
     chosen = {**PROFILE, "data.workers": options.workers}
-    settings = [word for key, value in chosen.items() for word in ("--set", f"{key}={value}")]
+    pairs = [*(f"{key}={value}" for key, value in chosen.items()), *options.overrides]
+    settings = [word for pair in pairs for word in ("--set", pair)]
     bounds = ["--max-steps", str(options.steps), "--processes", str(options.processes), "--threads", "1"]
-    return ["train", "--name", name, "-p", "tiny", *bounds, *settings, "--device", "cpu"]
+    return ["train", "--name", name, "-p", "tiny", "-p", options.mode, *bounds, *settings, "--device", "cpu"]
 
 
 def steps_of(run: Path) -> int:
@@ -102,9 +104,11 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--mode", choices=("transformer", "vae", "vae_gan"), default="transformer")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     options = parser.parse_args()
     rng = random.Random(options.seed)
     with tempfile.TemporaryDirectory(prefix="aurl-kill-") as home:
@@ -127,7 +131,7 @@ def main() -> None:
         run(*(["resume", "killed"] if (killed / "run.json").exists() else train_arguments("killed", options)))
         found = difference(whole, killed)
         records = len(read_metrics(whole / "metrics.jsonl"))
-    how = f"{options.processes} processes, {options.workers} loader workers"
+    how = f"mode {options.mode}, {options.processes} processes, {options.workers} loader workers"
     print(f"{options.steps} steps, {how}: killed {kills} times, at records {moments} of {records}")
     print(f"differs: {found}" if found else "bit-identical: metrics, weights, average, optimizer, random state")
     sys.exit(bool(found))
