@@ -4,6 +4,7 @@ from xml.etree import ElementTree as ET
 
 from aurl import page
 from aurl.page import Section
+from aurl.page.bar_charts import MAX_LABELS
 
 HOSTILE = '<script>alert(1)</script>\u202e"&\x1b[2J'
 
@@ -89,7 +90,7 @@ def test_many_bars_have_few_labels():
     figure = ET.fromstring(page.bars("x", {str(number): 1 for number in range(1000)}))
     labels = [text for text in figure.iter("text") if text.get("text-anchor") == "middle"]
     assert len(figure.findall(".//rect")) == 1000
-    assert len(labels) <= page.MAX_LABELS
+    assert len(labels) <= MAX_LABELS
 
 
 def test_a_ranking_lies_in_proportion():
