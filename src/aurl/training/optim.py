@@ -10,6 +10,7 @@ from torch.optim import AdamW, Muon, Optimizer
 
 from aurl.errors import DamagedError
 from aurl.registry import Registry
+from aurl.training.lion import Lion
 
 FUSED_DEVICES = ("cpu", "cuda", "mps", "xpu")
 HIDDEN = ("decoder.", "encoder.", "latent_stream.")
@@ -29,6 +30,19 @@ OPTIMIZERS: Registry[Optimizer] = Registry("optimizer")
 def adamw(model: nn.Module, lr: float, weight_decay: float, *, betas: tuple[Rate, Rate] = (0.9, 0.95)) -> AdamW:
     """Each parameter at its own pace (Loshchilov & Hutter, ICLR 2019)."""
     return _adamw(decay_groups(_trained(model).values(), weight_decay), lr, betas)
+
+
+@OPTIMIZERS.register("lion")
+def lion(model: nn.Module, lr: float, weight_decay: float, *, betas: tuple[Rate, Rate] = (0.9, 0.99)) -> Lion:
+    """The sign of a momentum (Chen et al. 2023), half of AdamW's memory; wants lr 3 to 10 times smaller.
+
+    Args:
+        model: whose parameters are trained.
+        lr: learning rate.
+        weight_decay: of matrices.
+        betas: share of the momentum in a step, and in the momentum after it.
+    """
+    return Lion(decay_groups(_trained(model).values(), weight_decay), lr=lr, betas=betas)
 
 
 @OPTIMIZERS.register("muon")
