@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from aurl.loss.adversarial import Music, deception, discriminator_loss, feature_distance
+from aurl.loss.adversarial import Music, deception, deception_of_each, discriminator_loss, feature_distance
 from aurl.model.discriminator import Discriminator, View, straight_through
 
 VOCABULARY = 774
@@ -40,7 +40,11 @@ def test_views_count_alike():
     real, fake = Music(ids, ids == 0), Music(one_hots(ids), ids == 0)
     verdict = discriminator_loss(lambda music: views, real, fake, torch.ones(1))
     assert verdict.loss.item() == (2 + 0) / 2
-    assert deception([view("a", [0.5]), view("b", [-2.0])], torch.tensor([4])).item() == 4 * (-0.5 + 2.0) / 2
+    assert {name: part.item() for name, part in verdict.parts.items()} == {"a": 2.0, "b": 0.0}
+    doubted = [view("a", [0.5]), view("b", [-2.0])]
+    assert deception(doubted, torch.tensor([4])).item() == 4 * (-0.5 + 2.0) / 2
+    found = deception_of_each(doubted, torch.tensor([4]))
+    assert {name: part.item() for name, part in found.items()} == {"a": -2.0, "b": 8.0}
 
 
 def test_feature_distance_by_hand():

@@ -5,7 +5,7 @@ the sum over windows of (loss of the window × targets of the window). Divided b
 into whatever batches and for whatever processes that was divided.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -52,11 +52,13 @@ class Verdict(NamedTuple):
         loss: what the discriminator minimises.
         correct: share of scores on the right side of 0, times targets; without gradient.
         real: views of the real windows, without gradient.
+        parts: view → what `loss` is the mean of; without gradient.
     """
 
     loss: Tensor
     correct: Tensor
     real: Sequence[View]
+    parts: Mapping[str, Tensor]
 
 
 Listen = Callable[[Music], Sequence[View]]
@@ -81,12 +83,18 @@ def discriminator_loss(listen: Listen, real: Music, fake: Music, tokens: Tensor)
     losses = [relu(1 - margin).sum(1) for margin in margins]
     correct = [(margin.detach() > 0).float().mean(1) for margin in margins]
     heard = [_first(view, rows) for view in views]
-    return Verdict(_over_windows(losses, tokens), _over_windows(correct, tokens), heard)
+    parts = _of_each(views, losses, tokens)
+    return Verdict(over_windows(losses, tokens), over_windows(correct, tokens), heard, parts)
 
 
 def deception(fake: Sequence[View], tokens: Tensor) -> Tensor:
     """What the generator minimises: the negative score of its windows, averaged over views."""
-    return _over_windows([-view.score.float()[:, 0] for view in fake], tokens)
+    return over_windows(_doubts(fake), tokens)
+
+
+def deception_of_each(fake: Sequence[View], tokens: Tensor) -> dict[str, Tensor]:
+    """View → what `deception` is the mean of; without gradient."""
+    return _of_each(fake, _doubts(fake), tokens)
 
 
 def feature_distance(real: Sequence[View], fake: Sequence[View], tokens: Tensor) -> Tensor:
@@ -95,7 +103,20 @@ def feature_distance(real: Sequence[View], fake: Sequence[View], tokens: Tensor)
     for one, other in zip(real, fake, strict=True):
         layers = [_distance(a, b, len(tokens)) for a, b in zip(one.features, other.features, strict=True)]
         distances.append(torch.stack(layers).mean(0))
-    return _over_windows(distances, tokens)
+    return over_windows(distances, tokens)
+
+
+def over_windows(values: Sequence[Tensor], tokens: Tensor) -> Tensor:
+    """Values `(B,)` of each view, averaged over views and added up over windows by their targets."""
+    return (torch.stack(list(values)).mean(0) * tokens).sum()
+
+
+def _of_each(views: Sequence[View], values: Sequence[Tensor], tokens: Tensor) -> dict[str, Tensor]:
+    return {view.name: (value.detach() * tokens).sum() for view, value in zip(views, values, strict=True)}
+
+
+def _doubts(fake: Sequence[View]) -> list[Tensor]:
+    return [-view.score.float()[:, 0] for view in fake]
 
 
 def _together(one: Music, other: Music) -> Music:
@@ -111,11 +132,6 @@ def _together(one: Music, other: Music) -> Music:
 def _distance(real: Tensor, fake: Tensor, rows: int) -> Tensor:
     """`(B,)`; features may hold several rows for each window, side by side."""
     return (real.float() - fake.float()).abs().reshape(rows, -1).mean(1)
-
-
-def _over_windows(values: Sequence[Tensor], tokens: Tensor) -> Tensor:
-    """Values `(B,)` of each view, averaged over views and added up over windows by their targets."""
-    return (torch.stack(list(values)).mean(0) * tokens).sum()
 
 
 def _first(view: View, rows: int) -> View:

@@ -70,6 +70,10 @@ class CourseView(nn.Module):
 
     def forward(self, vectors: Tensor, real: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Score `(B, 1)` and what each layer hears, `(B, n, d_model)`, of `vectors` `(B, n, size)` that are `real`."""
+        return self.hear(vectors, real)
+
+    def hear(self, vectors: Tensor, real: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The same, called by a name that all parts have."""
         mask = real[..., None]
         alike = LIKENESS_GAIN * likeness(vectors, real)
         heard = activated(self.enter(torch.cat([vectors, alike.to(vectors.dtype)], -1))) * mask

@@ -1,16 +1,18 @@
 """The discriminator: several views of the same music, each with a score of its own."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from aurl.model.discriminator.course import CourseView
+from aurl.model.discriminator.features import segmented
 from aurl.model.discriminator.music import MusicView
-from aurl.model.discriminator.windows import WindowView
+from aurl.model.discriminator.windows import WindowView, embedded
 
 LAST_STAGE = 3
+MUSIC, LATENT = "music", "latent"
 
 
 class View(NamedTuple):
@@ -25,6 +27,20 @@ class View(NamedTuple):
     name: str
     score: Tensor
     features: tuple[Tensor, ...]
+
+
+class Input(NamedTuple):
+    """What the first layer of a part takes: beyond it all is learned, before it nothing is.
+
+    Args:
+        name: of the part.
+        x: (B, n, size) embedded ids, musical features of segments, or local latents.
+        real: (B, n) bool, False where there is padding.
+    """
+
+    name: str
+    x: Tensor
+    real: Tensor
 
 
 class Discriminator(nn.Module):
@@ -81,13 +97,48 @@ class Discriminator(nn.Module):
             locals_real: (B, n) bool, False for latents of padding; None: all are real.
             stage: 1: the first scale only; 2: the first two; from 3 on all scales, music and latents.
         """
-        scales = list(self.scales.items())[: None if stage >= LAST_STAGE else stage]
-        views = [View(name, *part(one_hots, table.detach(), real)) for name, part in scales]
+        views = [View(name, *part(one_hots, table.detach(), real)) for name, part in self._scales(stage)]
         if stage < LAST_STAGE:
             return views
         if self.music is not None:
-            views.append(View("music", *self.music(one_hots, real)))
+            views.append(View(MUSIC, *self.music(one_hots, real)))
         if self.latent is not None and locals_ is not None:
-            heard = torch.ones_like(locals_[..., 0], dtype=torch.bool) if locals_real is None else locals_real
-            views.append(View("latent", *self.latent(locals_, heard)))
+            views.append(View(LATENT, *self.latent(locals_, _all_real(locals_, locals_real))))
         return views
+
+    @torch.no_grad()
+    def inputs(
+        self,
+        ids: Tensor,
+        table: Tensor,
+        *,
+        real: Tensor,
+        locals_: Tensor | None = None,
+        locals_real: Tensor | None = None,
+        stage: int = LAST_STAGE,
+    ) -> list[Input]:
+        """What each part that is heard takes, without gradient; as for `forward`."""
+        inputs = [Input(name, embedded(ids, table), real) for name, _ in self._scales(stage)]
+        if stage < LAST_STAGE:
+            return inputs
+        if self.music is not None:
+            inputs.append(Input(MUSIC, self.music.features(ids, real), segmented(real).any(2)))
+        if self.latent is not None and locals_ is not None:
+            inputs.append(Input(LATENT, locals_, _all_real(locals_, locals_real)))
+        return inputs
+
+    def scores(self, inputs: Sequence[Input]) -> list[Tensor]:
+        """`(B, 1)` of each part, for its input."""
+        return [self._part(one.name).hear(one.x, one.real)[0] for one in inputs]
+
+    def _scales(self, stage: int) -> list[tuple[str, WindowView]]:
+        scales = list(self.scales.items())[: None if stage >= LAST_STAGE else stage]
+        return cast("list[tuple[str, WindowView]]", scales)
+
+    def _part(self, name: str) -> WindowView | MusicView | CourseView:
+        part = self.scales[name] if name in self.scales else getattr(self, name)
+        return cast("WindowView | MusicView | CourseView", part)
+
+
+def _all_real(locals_: Tensor, real: Tensor | None) -> Tensor:
+    return torch.ones_like(locals_[..., 0], dtype=torch.bool) if real is None else real

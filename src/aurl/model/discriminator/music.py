@@ -29,8 +29,15 @@ class MusicView(nn.Module):
 
     def forward(self, tokens: Tensor, real: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Score `(B, 1)` and what each layer hears, `(B, segments, d_model)`, of ids or one-hots."""
+        return self.hear(self.features(tokens, real), segmented(real).any(2))
+
+    def features(self, tokens: Tensor, real: Tensor) -> Tensor:
+        """`(B, segments, F)`: what it hears of ids or one-hots."""
         table = self.meanings[: tokens.shape[-1]] if tokens.is_floating_point() else self.meanings
         found = musical_features(read_notes(tokens, real, table))
-        features = torch.cat([found[name] for name in FEATURES], -1)
-        heard: tuple[Tensor, tuple[Tensor, ...]] = self.course(FEATURE_GAIN * features, segmented(real).any(2))
+        return FEATURE_GAIN * torch.cat([found[name] for name in FEATURES], -1)
+
+    def hear(self, features: Tensor, real: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The same as for ids, for features of segments that are `real` `(B, segments)`."""
+        heard: tuple[Tensor, tuple[Tensor, ...]] = self.course(features, real)
         return heard

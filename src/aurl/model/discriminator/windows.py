@@ -24,6 +24,11 @@ def strides_of(scale: int, n_layers: int) -> list[int]:
     return strides
 
 
+def embedded(tokens: Tensor, table: Tensor) -> Tensor:
+    """`(B, T, d_embedding)`: ids or one-hots in the table as all scales hear it."""
+    return looked_up(tokens, normalised(table))
+
+
 class Strided(nn.Module):
     """A convolution of kernel 2 · stride, as a linear layer over each patch and the one before it.
 
@@ -76,8 +81,14 @@ class WindowView(nn.Module):
     def forward(self, tokens: Tensor, table: Tensor, real: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Score `(B, 1)`, the mean over windows, and what each layer hears, `(B, windows, positions, d_model)`."""
         # The table is narrowed before ids are looked up in it, not after: four times fewer operations at V = 1000.
-        x = looked_up(tokens, self.enter(normalised(table))) * real[..., None]
-        windows = self._windows(x)  # (B, W, scale, d)
+        return self._hear(looked_up(tokens, self.enter(normalised(table))), real)
+
+    def hear(self, embedded_ids: Tensor, real: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The same for what `embedded` gives, which may lie between ids."""
+        return self._hear(self.enter(embedded_ids), real)
+
+    def _hear(self, narrow: Tensor, real: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        windows = self._windows(narrow * real[..., None])  # (B, W, scale, d)
         counted = self._counted(real)  # (B, W)
         heard, features = windows.flatten(0, 1), []
         for layer in self.layers:
