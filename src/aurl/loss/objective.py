@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from aurl.errors import UsageError
-from aurl.loss.balancing import BALANCERS, Balancer
+from aurl.loss.balancing import BALANCERS, BalanceContext, Balancer
 from aurl.loss.balancing.kinds import Fixed
 from aurl.loss.kinds import LOSSES, LossContext
 from aurl.loss.kl import AddUp, alone
@@ -28,7 +28,7 @@ from aurl.model.latents import Level
 from aurl.profile import Profile
 from aurl.profile.idle import is_at_least
 from aurl.profile.training_sections import Loss
-from aurl.tokens.vocabulary import PAD, TimeBase
+from aurl.tokens.vocabulary import TimeBase
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Objective:
         """Cost of one batch."""
         charges = {name: charge for term in self._terms for name, charge in term(outcome).items()}
         costs = {name: charge.cost for name, charge in charges.items() if name in self.weights}
-        total = self.balancer.total(costs, self.weights, (outcome.targets != PAD).sum().float())
+        total = self.balancer.total(costs, self.weights, outcome)
         return Losses(total, {name: charge.shown for name, charge in charges.items()})
 
 
@@ -107,11 +107,11 @@ def build_objective(
         terms.append(Deception(adversarial=loss.adversarial, feature_matching=loss.feature_matching))
     context = LossContext(profile.model.mode, levels, add_up, time_base)
     more = [LOSSES.build(kind, context, **options) for kind, options in loss.terms.items() if has_term(profile, kind)]
-    return Objective([*terms, *(term for term in more if any(term.weights.values()))], _balancer(profile))
+    return Objective([*terms, *(term for term in more if any(term.weights.values()))], _balancer(profile, add_up))
 
 
-def _balancer(profile: Profile) -> Balancer:
-    return BALANCERS.from_component(profile.loss.balancing)
+def _balancer(profile: Profile, add_up: AddUp) -> Balancer:
+    return BALANCERS.from_component(profile.loss.balancing, BalanceContext(add_up))
 
 
 def has_term(profile: Profile, kind: str) -> bool:

@@ -1,28 +1,35 @@
 """How the costs of an objective become one number to minimise."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from torch import Tensor
 
+from aurl.loss.kl import AddUp, alone
+from aurl.loss.terms import RECONSTRUCTION, Outcome, kl_name
 from aurl.registry import Registry
 
 
 class Balancer(Protocol):
     """Adds up weighted costs; what it learns on the way is a part of a run's state."""
 
-    def total(self, costs: Mapping[str, Tensor], weights: Mapping[str, float], targets: Tensor) -> Tensor:
+    def total(self, costs: Mapping[str, Tensor], weights: Mapping[str, float], outcome: Outcome) -> Tensor:
         """What is minimised, a scalar on the scale of the costs.
 
         Args:
             costs: name → sum over the targets of a batch, with gradient.
-            weights: of the profile, by the same names.
-            targets: how many there are, a scalar.
+            weights: of the profile, by the same names and of costs that this batch has not; alike in all processes.
+            outcome: what the costs are of.
         """
         ...
 
+    def begin(self) -> None:
+        """An update begins, perhaps again: nothing has been added up."""
+        ...
+
     def step(self) -> None:
-        """Learn from what has been added up since the last update."""
+        """Learn from what has been added up in this update; all processes call this."""
         ...
 
     @property
@@ -35,11 +42,34 @@ class Balancer(Protocol):
         ...
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Inverse of `state_dict`."""
+        """Inverse of `state_dict`; what a balancer of another kind has left begins as new."""
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class BalanceContext:
+    """What a balancer may have to know.
+
+    Args:
+        add_up: sums a tensor over the processes, without gradient.
+        left: names of further costs whose weights are not its business: something else moves them.
+    """
+
+    add_up: AddUp = alone
+    left: frozenset[str] = frozenset()
+
+    def moved(self, names: Iterable[str], *, kl: bool) -> list[str]:
+        """Those whose weights may be moved.
+
+        The likelihood is what the others are measured by. KL divergences belong to it, or beta would mean nothing:
+        only with `kl` are they moved, too.
+        """
+        stay = {RECONSTRUCTION} | self.left
+        return [name for name in names if name not in stay and (kl or not name.startswith(kl_name("")))]
+
+
 BALANCERS: Registry[Balancer] = Registry("balancing")
+"""Factories are called with a `BalanceContext` and the options of the profile."""
 
 
 class Fixed:
@@ -47,9 +77,12 @@ class Fixed:
 
     factors: dict[str, float] = {}  # noqa: RUF012 - there are never any
 
-    def total(self, costs: Mapping[str, Tensor], weights: Mapping[str, float], targets: Tensor) -> Tensor:
+    def total(self, costs: Mapping[str, Tensor], weights: Mapping[str, float], outcome: Outcome) -> Tensor:
         """The weighted sum."""
-        return sum((weights[name] * cost for name, cost in costs.items()), start=targets.new_zeros(()))
+        return sum((weights[name] * cost for name, cost in costs.items()), start=outcome.logits.new_zeros(()))
+
+    def begin(self) -> None:
+        """Nothing is remembered."""
 
     def step(self) -> None:
         """There is nothing to learn."""
@@ -63,6 +96,6 @@ class Fixed:
 
 
 @BALANCERS.register("fixed")
-def fixed() -> Fixed:
+def fixed(context: BalanceContext) -> Fixed:
     """The weights of the profile, as they are."""
     return Fixed()
