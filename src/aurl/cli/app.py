@@ -11,6 +11,7 @@ from aurl.cli import cache, profile, runs
 from aurl.cli.command import with_output
 from aurl.cli.demo import demo
 from aurl.cli.generate import generate
+from aurl.cli.landscape import landscape
 from aurl.cli.output import PROGRAM, Output
 from aurl.cli.prepare import prepare
 from aurl.cli.resume import resume
@@ -18,7 +19,7 @@ from aurl.cli.signals import exit_on_terminate
 from aurl.cli.train import train
 from aurl.errors import UsageError
 
-COMMANDS: tuple[Callable[..., Any], ...] = (prepare, train, resume, generate, demo)
+COMMANDS: tuple[Callable[..., Any], ...] = (prepare, train, resume, generate, landscape, demo)
 """In the order of `aurl --help`; the function's name is the command's."""
 GROUPS = {
     "profile": ("List, show, write and check profiles.", profile.COMMANDS),

@@ -45,7 +45,7 @@ def generate(
         Rejected: a song cannot be used.
     """
     loaded = load_run(run_folder, checkpoint=checkpoint, device=choose_device(device))
-    with _threads(threads or (1 if loaded.parameters < ONE_THREAD_PARAMETERS else None)):
+    with using_threads(threads or (1 if loaded.parameters < ONE_THREAD_PARAMETERS else None)):
         return make_pieces(
             loaded.model,
             loaded.codec,
@@ -59,7 +59,7 @@ def generate(
 
 
 @contextmanager
-def _threads(count: int | None) -> Iterator[None]:
+def using_threads(count: int | None) -> Iterator[None]:
     """Let torch use `count` CPU threads inside the block."""
     before = torch.get_num_threads()
     if count is not None:

@@ -31,7 +31,7 @@ class Loaded:
     """A trained model and what belongs to it.
 
     Args:
-        model: in evaluation mode, its weights packed for inference.
+        model: in evaluation mode, its weights packed for inference unless that was not wanted.
         codec: of its ids.
         profile: the run's.
         preprocess: what was done to the pieces of its data set, as profile components.
@@ -56,7 +56,9 @@ class Loaded:
         return int(self.checkpoint.name.removeprefix(STEP_PREFIX))
 
 
-def load_run(run: Path, *, checkpoint: str = BEST, ema: bool = True, device: str = "cpu") -> Loaded:
+def load_run(
+    run: Path, *, checkpoint: str = BEST, ema: bool = True, device: str = "cpu", packed: bool = True
+) -> Loaded:
     """The model of a run.
 
     Args:
@@ -64,6 +66,7 @@ def load_run(run: Path, *, checkpoint: str = BEST, ema: bool = True, device: str
         checkpoint: "best" (by validation; the latest where there has been none), "latest", or a name in `checkpoints/`.
         ema: prefer the averaged weights where the run kept them.
         device: where the model is to be.
+        packed: lay the weights out for inference; they cannot be changed or learned from any more.
 
     Raises:
         NotFoundError: there is no such run or checkpoint.
@@ -82,7 +85,9 @@ def load_run(run: Path, *, checkpoint: str = BEST, ema: bool = True, device: str
     load_weights(model, folder / (EMA_FILE if is_average else MODEL_FILE))
     logger.info("model of %s, %s%s", run.name, folder.name, " (averaged weights)" if is_average else "")
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    ready = pack_linears(model.to(torch.device(device)).eval())
+    ready = model.to(torch.device(device)).eval()
+    if packed:
+        pack_linears(ready)
     preprocess = facts.get("preprocess", profile.prepare.preprocess)
     return Loaded(ready, codec, profile, preprocess, run, folder, is_average, parameters)
 

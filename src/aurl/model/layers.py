@@ -14,6 +14,7 @@ from torch.nn.functional import dropout, layer_norm, relu
 
 from aurl.model.attention import AttentionKind, LayerCache
 from aurl.model.rotary import rotate
+from aurl.model.twice import is_twice
 
 
 def normalised(x: Tensor) -> Tensor:
@@ -91,7 +92,9 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, T, d_model)` → the same, each position for itself."""
-        out: Tensor = self.down(SquaredReLU.apply(self.up(x)))  # type: ignore[no-untyped-call]
+        inner = self.up(x)
+        squared = relu(inner).square() if is_twice() else SquaredReLU.apply(inner)  # type: ignore[no-untyped-call]
+        out: Tensor = self.down(squared)
         return out
 
 

@@ -122,7 +122,7 @@ def bound(
     model.eval()
     sums = _Sums(model.levels, device)
     with torch.no_grad(), accelerator.autocast():
-        with _drawing_alike(device):
+        with drawing_alike(device):
             for batch in batches:
                 moved = batch.to(device)
                 known = {"start_steps": moved.start_steps, "style": moved.style}
@@ -133,7 +133,7 @@ def bound(
 
 
 @contextmanager
-def _drawing_alike(device: torch.device) -> Iterator[None]:
+def drawing_alike(device: torch.device) -> Iterator[None]:
     """Draws inside are the same each time; those that follow are as if there had been none."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(DRAW_SEED)

@@ -76,10 +76,8 @@ def build_session(
     train = _training_windows(profile, data, styles)
     stream = _stream(profile, train, processes, state, on_gpu=accelerator.device.type == "cuda")
     section = profile.data
-    numbers = _style_numbers(profile, data, "valid", styles)
-    valid = TokenDataset(data.folder, "valid", seq_len=section.seq_len, hybrid=section.hybrid, styles=numbers)
     validation = ValidationBatches(
-        valid,
+        valid_windows(profile, data, styles),
         batch_size=section.batch_size,
         batch_tokens=section.batch_tokens,
         rank=processes.rank,
@@ -129,6 +127,13 @@ def _training_windows(profile: Profile, data: DatasetInfo, styles: Sequence[str]
         hybrid=section.hybrid,
         styles=_style_numbers(profile, data, "train", styles),
     )
+
+
+def valid_windows(profile: Profile, data: DatasetInfo, styles: Sequence[str]) -> TokenDataset:
+    """The windows that a run is validated on: they cover every target of the valid split once."""
+    section = profile.data
+    numbers = _style_numbers(profile, data, "valid", styles)
+    return TokenDataset(data.folder, "valid", seq_len=section.seq_len, hybrid=section.hybrid, styles=numbers)
 
 
 def _style_label(profile: Profile) -> str | None:

@@ -8,6 +8,7 @@ from aurl.model.attention.blocks import block_attention
 from aurl.model.attention.kinds import ATTENTION
 from aurl.model.attention.plan import Reach
 from aurl.model.attention.slots import Slots
+from aurl.model.twice import is_twice
 
 
 class FullCache:
@@ -47,7 +48,7 @@ class FullCache:
 
 def attend_all(q: Tensor, k: Tensor, v: Tensor, *, causal: bool, real: Tensor | None = None) -> Tensor:
     """Attention over everything, by what is fastest on the device."""
-    if q.device.type == "cpu":
+    if q.device.type == "cpu" and not is_twice():
         return block_attention(q, k, v, Reach(q.shape[2], 0 if causal else q.shape[2]), real=None if causal else real)
     if causal or real is None:
         return scaled_dot_product_attention(q, k, v, is_causal=causal)

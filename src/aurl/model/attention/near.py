@@ -5,6 +5,7 @@ from torch import Tensor
 from aurl.model.attention.banded import banded
 from aurl.model.attention.blocks import block_attention
 from aurl.model.attention.plan import Memory, Reach
+from aurl.model.twice import is_twice
 
 
 def near_reach(window: int, causal: bool) -> Reach:
@@ -16,7 +17,7 @@ def attend_near(
     q: Tensor, k: Tensor, v: Tensor, reach: Reach, *, real: Tensor | None = None, memory: Memory | None = None
 ) -> Tensor:
     """Attention over `(B, H, T, D)` to the positions in reach; `real` `(B, T)` matters where some are later."""
-    attention = block_attention if q.device.type == "cpu" else banded
+    attention = block_attention if q.device.type == "cpu" and not is_twice() else banded
     return attention(q, k, v, reach, real=real if reach.ahead else None, memory=memory)
 
 
