@@ -1,7 +1,8 @@
 """How the library tells of its progress, and how it is asked to stop; no terminal is known here."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +16,7 @@ class Progress:
         unit: what is counted ("files", "steps", "tokens").
         note: what a person would like to see beside the bar, already formatted.
         seconds_left: where the task knows better than its pace tells.
+        metrics: the newest of each number that the task measures, by its name in the log.
     """
 
     task: str
@@ -23,6 +25,7 @@ class Progress:
     unit: str = ""
     note: str = ""
     seconds_left: float | None = None
+    metrics: Mapping[str, Any] = field(default_factory=dict)
 
 
 Report = Callable[[Progress], None]

@@ -3,15 +3,16 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from aurl.cli.bars import duration
 from aurl.cli.options import complete_runs
-from aurl.cli.output import Output, table
+from aurl.cli.output import Output, plain, table
 
 if TYPE_CHECKING:
+    from aurl.training.comparing import Comparison
     from aurl.training.runs import RunDetails, RunSummary
 
 MEBIBYTE, GIBIBYTE = 2**20, 2**30
@@ -20,6 +21,9 @@ WHOLE_FROM = 1000
 """Numbers from here on are shown without fractions."""
 SHOWN_EVENTS, SHOWN_SAMPLES = 10, 5
 """The newest; `--json` has all."""
+
+COMPARED = ("train/", "valid/")
+"""Names that are shown beside each other."""
 
 RunName = Annotated[
     str | None,
@@ -52,7 +56,77 @@ def show(output: Output, run: RunName = None) -> None:
     output.note(f"next: {details.command}")
 
 
-COMMANDS = (list_, show)
+def compare(
+    output: Output,
+    runs: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN RUN…", help="Names or folders.", autocompletion=complete_runs),
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE.html", help="Draw their curves over each other, too.")
+    ] = None,
+    by: Annotated[
+        Literal["steps", "tokens", "seconds"], typer.Option("--by", help="What the curves are drawn over.")
+    ] = "steps",
+    every: Annotated[bool, typer.Option("--all", help="Show all numbers, not only those of train and valid.")] = False,
+) -> None:
+    """Compare the settings and the numbers of runs."""
+    from aurl.home import Home
+    from aurl.training.comparing import compare, comparison_page
+
+    home = Home.locate()
+    folders = [home.run(run) for run in runs]
+    found = compare(folders)
+    if out is not None:
+        write_page(out, comparison_page(found, folders, by=by))
+    output.result("runs.compare", {**plain(found), "page": out}, _compare_text(found, every=every))
+    if out is not None:
+        output.note(f"the curves are in {out}")
+
+
+def dashboard(
+    output: Output,
+    run: RunName = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE.html", help="Where it is written; into the run by default."),
+    ] = None,
+) -> None:
+    """Write the page with the curves, events and samples of a run."""
+    from aurl.home import Home
+    from aurl.training.dashboard import write_dashboard
+
+    folder = Home.locate().run(run)
+    path = write_dashboard(folder, out)
+    output.result("runs.dashboard", {"run": folder, "page": path}, str(path))
+
+
+COMMANDS = (list_, show, compare, dashboard)
+
+
+def write_page(path: Path, content: str) -> None:
+    """Write an HTML page."""
+    from aurl.storage import write_bytes
+
+    write_bytes(path.expanduser(), content.encode(errors="backslashreplace"))
+
+
+def _compare_text(found: "Comparison", *, every: bool) -> str:
+    head = ("", *(run.name for run in found.runs))
+    keys = [(key, *("–" if value is None else str(value) for value in values)) for key, values in found.profile.items()]
+    faults = [f"{run.name}: {run.fault}" for run in found.runs if run.fault]
+    blocks = [_block(("profile", *head[1:]), keys) or "their profiles are the same", *faults]
+    shown: set[tuple[int, ...]] = set()
+    for view in found.views:
+        rows = [
+            (name, *("–" if value is None else figure(value) for value in values))
+            for name, values in sorted(view.values.items())
+            if every or name.startswith(COMPARED)
+        ]
+        if rows and view.steps not in shown:
+            blocks.append(table([(view.title, *head[1:]), ("step", *(f"{step:,}" for step in view.steps)), *rows]))
+        shown.add(view.steps)
+    return "\n\n".join(blocks)
 
 
 def _list_text(runs: "Sequence[RunSummary]", folder: Path) -> str:

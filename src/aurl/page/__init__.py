@@ -5,7 +5,7 @@ Everything that is given as text is escaped; what may come from file names is ma
 
 from aurl.page.bar_charts import bars, charts, ranking
 from aurl.page.document import Section, cards, page, table, text
-from aurl.page.line_charts import SCRIPT, STYLE, Line, Mark, Point, curves
+from aurl.page.line_charts import SCRIPT, STYLE, Line, Mark, Point, curves, short
 
 __all__ = [
     "SCRIPT",
@@ -20,6 +20,7 @@ __all__ = [
     "curves",
     "page",
     "ranking",
+    "short",
     "table",
     "text",
 ]

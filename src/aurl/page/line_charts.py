@@ -23,11 +23,16 @@ USUAL, TOWERING = 0.95, 3.0
 """What is this many times as far from the least as most points are is cut off, or it would flatten the rest."""
 FEW = 40
 """With fewer points nothing is cut off."""
+FINER = 0.7
+"""Grid lines may be that much closer than asked for, so that there are not too few."""
 MANY = 5
 """Decimals from which on a tick is written with an exponent."""
 
 STYLE = Path(__file__).with_name("line_charts.css").read_text(encoding="utf-8")
 SCRIPT = Path(__file__).with_name("line_charts.js").read_text(encoding="utf-8")
+
+
+Span = tuple[float, float]
 
 
 class Point(NamedTuple):
@@ -80,29 +85,31 @@ class _Frame:
         return HEIGHT - BOTTOM - min(1.0, max(0.0, share)) * (HEIGHT - BOTTOM - TOP)
 
 
-def curves(lines: Sequence[Line], *, marks: Sequence[Mark] = (), label: str = "") -> str:
+def curves(lines: Sequence[Line], *, marks: Sequence[Mark] = (), span: Span | None = None, title: str = "") -> str:
     """Curves in one frame, with a legend that has the newest value of each; empty without points.
 
     Args:
         lines: what is drawn; where many values became one point, a band shows how far they went.
         marks: drawn behind them.
-        label: what the picture shows, for who cannot see it; the names of the lines by default.
+        span: what the frame shows from left to right, so that several can show the same; as far as they go by default.
+        title: above the legend, if names alone do not tell it.
     """
     lines = [line for line in lines if line.points]
     if not lines:
         return ""
-    frame = _frame(lines)
+    frame = _frame(lines, span)
     parts = [*_grid(frame), *_marks(marks, frame)]
     parts += [part for number, line in enumerate(lines) for part in _curve(number, line, frame)]
     box = (frame.x0, frame.x1, frame.y0, frame.y1, LEFT, WIDTH - RIGHT, TOP, HEIGHT - BOTTOM)
     data = f'data-box="{" ".join(f"{value:.10g}" for value in box)}"'
-    named = text(label or ", ".join(line.name for line in lines))
+    named = text(title or ", ".join(line.name for line in lines))
     svg = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{named}" {data}>{"".join(parts)}</svg>'
-    return f'<figure class="curves"><figcaption>{"".join(_legend(lines))}</figcaption>{svg}</figure>'
+    heading = f"<strong>{text(title)}</strong>" if title else ""
+    return f'<figure class="curves"><figcaption>{heading}{"".join(_legend(lines))}</figcaption>{svg}</figure>'
 
 
-def _frame(lines: Sequence[Line]) -> _Frame:
-    x = [point.x for line in lines for point in (line.points[0], line.points[-1])]
+def _frame(lines: Sequence[Line], span: Span | None) -> _Frame:
+    x = span or [point.x for line in lines for point in (line.points[0], line.points[-1])]
     y = sorted(point.y for line in lines for point in line.points)
     low, high = y[0], y[-1]
     usual = y[int(USUAL * (len(y) - 1))]
@@ -159,12 +166,18 @@ def _grid(frame: _Frame) -> Iterable[str]:
 
 
 def ticks(low: float, high: float, count: int) -> list[tuple[float, str]]:
-    """Round values between `low` and `high`, at most about `count`, each as it is written."""
+    """Round values between `low` and `high`, about `count`, each as it is written."""
     rough = (high - low) / count
     if not isfinite(rough) or rough <= 0:
         return []
     power = 10.0 ** floor(log10(rough))
-    step = next(factor * power for factor in ROUND if factor * power >= rough * (1 - 1e-9))
+    step = next(factor * power for factor in ROUND if factor * power >= FINER * rough)
     decimals = max(0, -floor(log10(step) + 1e-9))
     values = [number * step for number in range(ceil(low / step), floor(high / step) + 1)]
-    return [(value, f"{value:.2g}" if decimals > MANY else f"{value:,.{decimals}f}") for value in values]
+    return [(value, _tick(value, decimals)) for value in values]
+
+
+def _tick(value: float, decimals: int) -> str:
+    if not value:
+        return "0"
+    return f"{value:.2g}" if decimals > MANY else f"{value:,.{decimals}f}"

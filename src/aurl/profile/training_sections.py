@@ -102,6 +102,9 @@ class Training(Section):
     )
     sample_every: int = Field(default=1000, ge=0, description="Steps between two sample pieces; 0: none.")
     sample_seconds: float = Field(default=20.0, gt=0, description="Length of a sample piece in seconds.")
+    trackers: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] = Field(
+        default=(), description="Experiment trackers that are told the numbers of metrics.jsonl, too; see runs.md."
+    )
     keep_last: int = Field(default=3, ge=1, description="Newest checkpoints that are kept beside the best one.")
     patience: int = Field(
         default=10, ge=1, description="Evaluations without a better validation loss after which training ends."

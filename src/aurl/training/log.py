@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from aurl.storage import atomic_write
 
@@ -20,7 +20,7 @@ MAX_LOG_BYTES = 8 * 2**20
 KEPT_LOGS = 5
 TAIL_BYTES = 2**16
 """Of a `metrics.jsonl`: more than several of its longest lines."""
-Metrics = Mapping[str, float]
+Metrics = Mapping[str, Any]
 
 
 class LineFormatter(logging.Formatter):
@@ -71,6 +71,16 @@ def logging_to(path: Path, *, level: int = logging.INFO) -> Iterator[None]:
         handler.close()
 
 
+class Recorder(Protocol):
+    """Is told what is measured, in order of steps."""
+
+    def write(self, step: int, metrics: Metrics) -> None:
+        """Take one record of `step`: name → value."""
+
+    def sync(self) -> None:
+        """A checkpoint is about to be saved: what was taken must not be lost from now on."""
+
+
 class MetricsFile:
     """Appends records to `metrics.jsonl`; each is whole once it is written, and on the disk after `sync`.
 
@@ -81,7 +91,7 @@ class MetricsFile:
     def __init__(self, path: Path) -> None:
         self._file = path.open("a", encoding="utf-8")
 
-    def write(self, step: int, metrics: Mapping[str, Any]) -> None:
+    def write(self, step: int, metrics: Metrics) -> None:
         """Append one record of `step`; numbers that are not finite become null."""
         line = json.dumps({"step": step, **{name: _finite(value) for name, value in metrics.items()}})
         self._file.write(line + "\n")

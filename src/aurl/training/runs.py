@@ -13,8 +13,9 @@ import psutil
 from aurl.errors import AurlError
 from aurl.home import FINISHED, RUN_MARK
 from aurl.storage import read_json, read_toml
-from aurl.training.log import read_metrics, read_newest
+from aurl.training.log import read_newest
 from aurl.training.run import PROFILE_NAME, Run
+from aurl.training.traces import Traces
 
 RUNNING, KILLED, DAMAGED = "running", "killed", "damaged"
 MODE_KEY = "model.mode"
@@ -124,18 +125,23 @@ def summarise(folder: Path) -> RunSummary:
     return _summary(Run(folder), _find(Run(folder)))
 
 
-def describe_run(folder: Path) -> RunDetails:
-    """One run in full."""
+def describe_run(folder: Path, traces: Traces | None = None) -> RunDetails:
+    """One run in full.
+
+    Args:
+        folder: of the run.
+        traces: its numbers, where they have been read before.
+    """
     run = Run(folder)
     found = _find(run)
     summary = _summary(run, found)
-    newest, steps = _newest(read_metrics(run.metrics))
+    newest = (traces or Traces.read(run.metrics)).newest
     return RunDetails(
         summary=summary,
         facts=found.facts,
         profile=found.profile,
-        newest=newest,
-        newest_steps=steps,
+        newest={name: value for name, (_, value) in newest.items()},
+        newest_steps={name: step for name, (step, _) in newest.items()},
         checkpoints=tuple(_kept(run.checkpoints)),
         events=tuple(read_events(folder)),
         samples=tuple(sorted(run.samples.glob("*.mid"))),
@@ -149,7 +155,24 @@ def read_profile(folder: Path) -> dict[str, Any]:
     Raises:
         AurlError: it is missing or no TOML.
     """
-    return dict(_flat(read_toml(folder / PROFILE_NAME)))
+    return dict(flat(read_toml(folder / PROFILE_NAME)))
+
+
+def read_profile_or_nothing(folder: Path) -> dict[str, Any]:
+    """The same, empty where it cannot be read."""
+    try:
+        return read_profile(folder)
+    except (AurlError, OSError):
+        return {}
+
+
+def flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys of nested tables and their values; an empty table is a value."""
+    for key, value in table.items():
+        if isinstance(value, Mapping) and value:
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def read_events(folder: Path) -> list[dict[str, Any]]:
@@ -159,11 +182,6 @@ def read_events(folder: Path) -> list[dict[str, Any]]:
         return []
     with path.open(encoding="utf-8", errors="replace") as file:
         return [event for event in map(_object, file) if event]
-
-
-def is_number(value: object) -> bool:
-    """Whether a record's value can be drawn and compared; true and false cannot."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _find(run: Run) -> _Found:
@@ -239,16 +257,6 @@ def _next_command(summary: RunSummary) -> str:
     return "aurl train" if summary.status == DAMAGED else f"aurl resume {summary.name}"
 
 
-def _newest(records: list[dict[str, Any]]) -> tuple[dict[str, float], dict[str, int]]:
-    values: dict[str, float] = {}
-    steps: dict[str, int] = {}
-    for record in records:
-        for name, value in record.items():
-            if name != "step" and is_number(value):
-                values[name], steps[name] = value, record["step"]
-    return values, steps
-
-
 def _kept(checkpoints: Path) -> Iterator[Kept]:
     if not checkpoints.is_dir():
         return
@@ -274,14 +282,6 @@ def _size(folder: Path) -> int:
         except OSError:
             continue
     return total
-
-
-def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in table.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _object(line: str) -> dict[str, Any]:
