@@ -28,11 +28,13 @@ class Curriculum:
         difficulty: of each piece, in any unit; windows are as difficult as their piece.
         epochs: T, after which everything is in.
         start: c0, the share of windows to begin with.
+        first_epoch: the epoch that it begins with.
     """
 
     difficulty: NDArray[np.float64]
     epochs: float
     start: float
+    first_epoch: int = 0
 
     def competence(self, epochs: float) -> float:
         """Share of the windows that may be drawn after so many epochs."""
@@ -45,9 +47,10 @@ class Curriculum:
 
         Args:
             piece: of each window.
-            epoch: which.
+            epoch: which, `first_epoch` or later.
             rng: decides the order, also among windows of one difficulty.
         """
+        epoch -= self.first_epoch
         shuffled = rng.permutation(len(piece))
         if self.competence(epoch) >= 1:
             return shuffled

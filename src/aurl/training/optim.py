@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Muon, Optimizer
 
 from aurl.errors import DamagedError
+from aurl.model.lora import is_adapter
 from aurl.registry import Registry
 from aurl.training.lion import Lion
 
@@ -53,10 +54,12 @@ def muon(
     *,
     momentum: Rate = 0.95,
     betas: tuple[Rate, Rate] = (0.9, 0.95),
-) -> "MuonWithAdamW":
+) -> "MuonWithAdamW | AdamW":
     """Orthogonal updates of the hidden matrices (Jordan et al. 2024), AdamW for the rest, at one learning rate."""
     trained = _trained(model)
-    hidden = [parameter for name, parameter in trained.items() if parameter.ndim == 2 and name.startswith(HIDDEN)]
+    hidden = [parameter for name, parameter in trained.items() if parameter.ndim == 2 and _is_hidden(name)]
+    if not hidden:
+        return _adamw(decay_groups(trained.values(), weight_decay), lr, betas)
     known = set(hidden)
     rest = [parameter for parameter in trained.values() if parameter not in known]
     return MuonWithAdamW(
@@ -101,6 +104,11 @@ def decay_groups(parameters: Iterable[Tensor], weight_decay: float) -> list[dict
     return [group for group in groups if group["params"]]
 
 
+def _is_hidden(name: str) -> bool:
+    """Whether a matrix is Muon's; those of adapters are narrow, and one of each pair is 0 at first."""
+    return name.startswith(HIDDEN) and not is_adapter(name)
+
+
 def _trained(model: nn.Module) -> dict[str, Tensor]:
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
@@ -142,5 +150,7 @@ def load_optimizer_tensors(optimizer: Optimizer, model: nn.Module, tensors: dict
         parameter = parameters.get(owner)
         if parameter is None or tensor.shape not in (parameter.shape, torch.Size([])):
             raise DamagedError(f"the optimizer state {name!r} does not fit the model")
+        if not parameter.requires_grad:  # it learned in a stage that has ended
+            continue
         device = parameter.device if tensor.ndim or optimizer.defaults.get("fused") else "cpu"
         optimizer.state[parameter][key] = tensor.to(device)
