@@ -85,10 +85,12 @@ def test_the_total_has_the_gradient_of_its_weights_times_factors(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_likelihood_and_divergence_keep_their_weights(kind):
-    balancer = build(kind)
-    played(balancer, outcome())
-    assert not {"reconstruction", "kl_global"} & set(balancer.factors)
+def test_the_bound_and_its_hints_keep_their_weights(kind):
+    balancer, given = build(kind), outcome()
+    costs = costs_of(given)
+    hints = {"bag_global": costs["leaps"], "echo": costs["leaps"]}
+    played(balancer, given, {**WEIGHTS, "bag_global": 0.1, "echo": 0.2}, costs | hints)
+    assert not {"reconstruction", "kl_global", *hints} & set(balancer.factors)
 
 
 @pytest.mark.parametrize("kind", sorted(set(KINDS) - {"fixed"}))
@@ -252,20 +254,21 @@ def normed(every=1, decay=0.0, limit=100.0, kl=False):
 
 @pytest.mark.parametrize("name", ["leaps", "adversarial", "sparsity_global"])
 def test_gradients_become_shares_of_the_likelihoods(name):
-    """At the logits, or at the posteriors for what does not depend on logits."""
+    """At the logits, or at the posteriors, where divergence pulls as well, for what does not depend on logits."""
     balancer = normed()
     played(balancer, outcome(seed=3))
     given = outcome(seed=3)
     posterior = given.latent.posteriors["global"]
     places = [posterior.mean, posterior.log_variance] if name == "sparsity_global" else [given.logits]
     costs = costs_of(given)
-    own, likelihood = (
+    costs["bound"] = costs["reconstruction"] + WEIGHTS["kl_global"] * costs["kl_global"]
+    own, bound = (
         length(
             g for g in torch.autograd.grad(costs[one], places, retain_graph=True, allow_unused=True) if g is not None
         )
-        for one in (name, "reconstruction")
+        for one in (name, "bound")
     )
-    assert balancer.factors[name] * own == pytest.approx(likelihood, rel=1e-5)
+    assert balancer.factors[name] * own == pytest.approx(bound, rel=1e-5)
 
 
 def test_shares_by_hand():

@@ -1,4 +1,4 @@
-"""Weights as shares of the likelihood's gradient (GradNorm, Chen et al., ICML 2018; EnCodec, Défossez et al., 2022)."""
+"""Weights as shares of the gradient of the bound (GradNorm, Chen et al., ICML 2018; EnCodec, Défossez et al., 2022)."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,18 +8,18 @@ import torch
 from annotated_types import Ge, Gt, Lt
 from torch import Tensor
 
-from aurl.loss.balancing.kinds import BALANCERS, BalanceContext
-from aurl.loss.terms import RECONSTRUCTION, Outcome
+from aurl.loss.balancing.kinds import BALANCERS, BalanceContext, is_of_bound
+from aurl.loss.terms import Outcome
 
 
 class GradientNorm:
-    """Makes the gradient of each cost as long as the likelihood's, times its weight.
+    """Makes the gradient of each cost as long as that of the bound with its hints, times its weight.
 
     Gradients are measured where what a cost is about leaves the model, not at its parameters: at the logits for what
     depends on them, as EnCodec does at its output, and at means and log-variances of the posteriors for what depends on
-    latents alone. The first costs next to nothing, the second one backward pass of the likelihood through the decoder.
-    Such gradients of different windows lie side by side, so that squares of their norms add up over batches and
-    processes to those of all windows together. What follows a ratio is its geometric moving average.
+    latents alone. The first costs next to nothing, the second one backward pass through the decoder. Such gradients of
+    different windows lie side by side, so that squares of their norms add up over batches and processes to those of all
+    windows together. A factor is the geometric moving average of what is found.
 
     Args:
         context: norms are of all processes together.
@@ -41,7 +41,9 @@ class GradientNorm:
         """The sum of weight × factor × cost; now and then gradients are measured."""
         moved = [name for name in self._context.moved(weights, kl=self._kl) if weights[name]]
         if moved and self._updates % self._every == 0:
-            squares = _squares(costs, moved, outcome)
+            of_bound = (weights[name] * cost for name, cost in costs.items() if is_of_bound(name, kl=not self._kl))
+            bound = sum(of_bound, start=outcome.logits.new_zeros(()))
+            squares = _squares(bound, [costs.get(name) for name in moved], outcome)
             self._names, self._squares = moved, squares if self._squares is None else self._squares + squares
         factors = self.factors
         weighted = (weights[name] * factors.get(name, 1.0) * cost for name, cost in costs.items())
@@ -58,10 +60,10 @@ class GradientNorm:
             return
         squares = self._context.add_up(self._squares).tolist()
         self._squares = None
-        for name, of_cost, of_likelihood in zip(self._names, *squares, strict=True):
+        for name, of_cost, of_bound in zip(self._names, *squares, strict=True):
             # 0: nothing to be learned of it at present; infinite or no number: half precision has overflown.
-            if of_cost > 0 and of_likelihood > 0 and math.isfinite(of_cost + of_likelihood):
-                self._follow(name, 0.5 * math.log(of_likelihood / of_cost))
+            if of_cost > 0 and of_bound > 0 and math.isfinite(of_cost + of_bound):
+                self._follow(name, 0.5 * math.log(of_bound / of_cost))
 
     def _follow(self, name: str, log: float) -> None:
         log = max(-self._bound, min(self._bound, log))
@@ -82,23 +84,21 @@ class GradientNorm:
         self._updates = int(state.get("updates", 0))
 
 
-def _squares(costs: Mapping[str, Tensor], names: Sequence[str], outcome: Outcome) -> Tensor:
-    """`(2, len(names))`: squared norm of the gradient of each cost, and of the likelihood's at the same place."""
+def _squares(bound: Tensor, costs: Sequence[Tensor | None], outcome: Outcome) -> Tensor:
+    """`(2, len(costs))`: squared norm of the gradient of each cost, and of the bound's at the same place."""
     posteriors = {} if outcome.latent is None else outcome.latent.posteriors
     latents = [tensor for posterior in posteriors.values() for tensor in (posterior.mean, posterior.log_variance)]
     places = ([outcome.logits], latents)
     nothing = outcome.logits.new_zeros((), dtype=torch.float32)
-    likelihood: dict[int, Tensor] = {}
+    of_bound: dict[int, Tensor | None] = {}
     rows = []
-    for name in names:
-        found = ((place, _square(costs.get(name), points)) for place, points in enumerate(places))
+    for cost in costs:
+        found = ((place, _square(cost, points)) for place, points in enumerate(places))
         place, own = next(((place, square) for place, square in found if square is not None), (0, None))
-        if own is None:
-            rows.append(nothing.expand(2))
-            continue
-        if place not in likelihood:
-            likelihood[place] = nothing if (square := _square(costs[RECONSTRUCTION], places[place])) is None else square
-        rows.append(torch.stack([own, likelihood[place]]))
+        if own is not None and place not in of_bound:
+            of_bound[place] = _square(bound, places[place])
+        pair = (own, of_bound[place]) if own is not None else (None, None)
+        rows.append(torch.stack([nothing if square is None else square for square in pair]))
     return torch.stack(rows, 1)
 
 
@@ -124,7 +124,7 @@ def gradient_norm(
     limit: Annotated[float, Gt(1)] = 100.0,
     kl: bool = False,
 ) -> GradientNorm:
-    """Weights are shares of the likelihood's gradient (Chen et al., ICML 2018; measured at the output as in EnCodec).
+    """Weights are shares of the gradient of the bound (Chen et al., ICML 2018; measured at the output as in EnCodec).
 
     Args:
         context: of the objective.

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from aurl.loss.kl import AddUp, alone
-from aurl.loss.terms import RECONSTRUCTION, Outcome, kl_name
+from aurl.loss.terms import ECHO, RECONSTRUCTION, Outcome, bag_name, kl_name
 from aurl.registry import Registry
 
 
@@ -59,13 +59,17 @@ class BalanceContext:
     left: frozenset[str] = frozenset()
 
     def moved(self, names: Iterable[str], *, kl: bool) -> list[str]:
-        """Those whose weights may be moved.
+        """Those whose weights may be moved: what is neither left alone nor a part of the bound."""
+        return [name for name in names if name not in self.left and not is_of_bound(name, kl=not kl)]
 
-        The likelihood is what the others are measured by. KL divergences belong to it, or beta would mean nothing:
-        only with `kl` are they moved, too.
-        """
-        stay = {RECONSTRUCTION} | self.left
-        return [name for name in names if name not in stay and (kl or not name.startswith(kl_name("")))]
+
+def is_of_bound(name: str, *, kl: bool = True) -> bool:
+    """Whether a cost is what all others are measured by.
+
+    That is the likelihood, and what latents tell by themselves, which has a course of its own. KL divergences (`kl`)
+    belong to it, too, or beta would mean nothing.
+    """
+    return name in {RECONSTRUCTION, ECHO} or name.startswith(bag_name("")) or (kl and name.startswith(kl_name("")))
 
 
 BALANCERS: Registry[Balancer] = Registry("balancing")

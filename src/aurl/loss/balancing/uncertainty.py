@@ -92,7 +92,8 @@ def uncertainty(
 ) -> Uncertainty:
     """Each cost divided by its own size, which is learned (Kendall et al., CVPR 2018); weights are shares of a nat.
 
-    Likelihood and adversary keep their weights: the others are measured by the one, and deceiving is no likelihood.
+    The bound, hints and the adversary keep their weights: the others are measured by the first, and deceiving is no
+    likelihood.
 
     Args:
         context: of the objective.
