@@ -198,6 +198,7 @@ class Loop:
             **metrics_of(window),
             "lr": self._lr,
             **self._phase,
+            **self._session.learner.balanced,
             "tokens": state.tokens,
             "tokens_per_second": self._lap_tokens / clock.lap(),
             "seconds": state.seconds,

@@ -76,6 +76,12 @@ class Learner:
         return told | {"stage": phase.stage, "discriminator_lr": phase.discriminator_lr}
 
     @property
+    def balanced(self) -> dict[str, float]:
+        """Weight of each cost that a balancer has moved, as it is now, by its name in the log."""
+        weights, factors = self.objective.weights, self.objective.balancer.factors
+        return {f"weight/{name}": weights[name] * factor for name, factor in factors.items() if name in weights}
+
+    @property
     def listener(self) -> Adversary | None:
         """The adversary once its time has come."""
         return self.adversary if self.adversary is not None and self.adversary.stage else None
@@ -146,6 +152,7 @@ def update(learner: Learner, batches: Sequence[Batch], total: Counts, processes:
     scale = processes.world * len(batches) / max(1, total.tokens)
     models = [learner.model] if listener is None else [learner.model, listener.model]
     optimizers = [learner.optimizer] if listener is None else [learner.optimizer, listener.optimizer]
+    learner.objective.balancer.begin()
     for batch in batches:
         with accelerator.accumulate(*models):
             losses = _losses(learner, batch.to(accelerator.device), scale)
@@ -156,6 +163,7 @@ def update(learner: Learner, batches: Sequence[Batch], total: Counts, processes:
             for optimizer in optimizers:
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
+    learner.objective.balancer.step()
     if learner.average is not None:
         learner.average.update_parameters(learner.plain)
     own = batch_counts(batches)
