@@ -24,5 +24,5 @@ def write_run(folder: Path, codec: Codec, *, overrides=(), steps=(100,), best=0,
         groups = {MODEL: build_model(profile, codec, styles).state_dict(), OPTIMIZER: NOTHING, RANDOM: NOTHING}
         if ema:
             groups[EMA] = build_model(profile, codec, styles).state_dict()
-        checkpoints.save(step, groups, {}, best_step=best)
+        checkpoints.save(step, groups, {}, ranking=[best] if best else [])
     return run.folder

@@ -49,8 +49,12 @@ SMALL_DISCRIMINATOR = {
     "discriminator.depth": 1,
     "discriminator.start": 0.2,
     "discriminator.stages": [0.0, 0.3, 0.6],
+    "discriminator.warm_start": 0,
+    "discriminator.skip_above": 1.0,
+    "discriminator.skip_below": 0.0,
+    "discriminator.harm": 0.0,
 }
-CLOCKS = ("tokens_per_second", "seconds", "memory_mib")
+CLOCKS = ("tokens_per_second", "share_of_peak", "seconds", "eta_seconds", "memory_mib", "cuda_mib")
 """Metrics that depend on the machine."""
 
 

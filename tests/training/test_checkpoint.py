@@ -10,9 +10,9 @@ GROUPS = (MODEL, EMA, OPTIMIZER, RANDOM)
 FILES = (*(f"{name}.safetensors" for name in GROUPS), "state.json", "manifest.sha256")
 
 
-def save(checkpoints: Checkpoints, step: int, *, best_step: int = 0) -> None:
+def save(checkpoints: Checkpoints, step: int, *ranking: int) -> None:
     groups = {name: {"x": torch.full((4,), float(step))} for name in GROUPS}
-    checkpoints.save(step, groups, {"training": {"step": step}}, best_step=best_step)
+    checkpoints.save(step, groups, {"training": {"step": step}}, ranking=ranking)
 
 
 def names(folder) -> list[str]:
@@ -39,7 +39,7 @@ def test_nothing_saved_nothing_found(checkpoints):
 
 def test_pointers_and_pruning(checkpoints):
     for step in (100, 200, 300, 400):
-        save(checkpoints, step, best_step=100)
+        save(checkpoints, step, 100)
     assert names(checkpoints.folder) == ["best", "latest", "step-00000100", "step-00000300", "step-00000400"]
     assert (checkpoints.folder / "latest").read_text() == "step-00000400\n"
     assert (checkpoints.folder / "best").read_text() == "step-00000100\n"
@@ -47,7 +47,7 @@ def test_pointers_and_pruning(checkpoints):
 
 def test_a_better_one_lets_the_former_best_go(checkpoints):
     for step, best in ((100, 100), (200, 100), (300, 100), (400, 400)):
-        save(checkpoints, step, best_step=best)
+        save(checkpoints, step, best)
     assert names(checkpoints.folder) == ["best", "latest", "step-00000300", "step-00000400"]
     assert (checkpoints.folder / "best").read_text() == "step-00000400\n"
 
@@ -103,13 +103,13 @@ def test_tidying_moves_damaged_folders_away_and_clears_leftovers(checkpoints):
 
 
 def test_best_never_points_to_what_was_moved_away(checkpoints):
-    save(checkpoints, 100, best_step=100)
-    save(checkpoints, 200, best_step=200)
+    save(checkpoints, 100, 100)
+    save(checkpoints, 200, 200, 100)
     (checkpoints.folder / "step-00000200" / "state.json").unlink()
     checkpoints.tidy(checkpoints.find())
     assert (checkpoints.folder / "best").read_text() == "step-00000100\n"
     save(checkpoints, 200)
-    save(checkpoints, 300, best_step=300)
+    save(checkpoints, 300, 300)
     shutil.rmtree(checkpoints.folder / "step-00000300")
     checkpoints.tidy(checkpoints.find())
     assert not (checkpoints.folder / "best").exists()

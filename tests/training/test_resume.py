@@ -126,7 +126,8 @@ def test_killed_around_the_last_validation_it_is_there_once(dataset, tmp_path):
     newest = tmp_path / "killed" / "checkpoints" / "step-00000030"
     state = json.loads((newest / "state.json").read_text())
     earlier = json.loads((newest.with_name("step-00000020") / "state.json").read_text())["training"]
-    validation = ("validated_step", "best_step", "best_nats_per_note", "evaluations_since_best")
+    best = ("best_step", "best_nats_per_note", "evaluations_since_best", "ranking", "bests", "has_improved")
+    validation = ("validated_step", "newest", *best)
     state["training"] |= {name: earlier[name] for name in validation}
     state["training"]["records"] -= 1
     write_json(newest / "state.json", state)

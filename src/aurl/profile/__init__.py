@@ -7,6 +7,7 @@ from aurl.profile.sections import Data, Generation, Prepare, Tokens
 from aurl.profile.sources import SIZES, Listed, list_profiles, user_folder
 from aurl.profile.template import KeyDescription, KindDescription, describe_keys, describe_kinds, template
 from aurl.profile.training_sections import Loss, Training
+from aurl.profile.watching_sections import Watching
 
 __all__ = [
     "SIZES",
@@ -25,6 +26,7 @@ __all__ = [
     "ProfileError",
     "Tokens",
     "Training",
+    "Watching",
     "describe_keys",
     "describe_kinds",
     "known_keys",

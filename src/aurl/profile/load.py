@@ -28,6 +28,7 @@ from aurl.profile.sources import (
 from aurl.profile.stages import STAGES, Stage, faults_in_stages, laid_over, read_stages, stages_to_toml
 from aurl.profile.toml import format_key, format_value
 from aurl.profile.training_sections import Loss, Training
+from aurl.profile.watching_sections import Watching
 from aurl.registry import HOMES
 
 DEFAULT_ORIGIN = "default"
@@ -48,6 +49,7 @@ class Profile(BaseModel):
     discriminator: Discriminator = Discriminator()
     loss: Loss = Loss()
     training: Training = Training()
+    watching: Watching = Watching()
     generation: Generation = Generation()
     stages: tuple[Stage, ...] = ()
 

@@ -105,7 +105,16 @@ class Training(Section):
     trackers: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] = Field(
         default=(), description="Experiment trackers that are told the numbers of metrics.jsonl, too; see runs.md."
     )
-    keep_last: int = Field(default=3, ge=1, description="Newest checkpoints that are kept beside the best one.")
+    keep_last: int = Field(default=3, ge=1, description="Newest checkpoints that are kept beside the best ones.")
+    keep_best: int = Field(default=1, ge=1, description="Best checkpoints that are kept.")
+    keep_every: int = Field(default=0, ge=0, description="Checkpoints of multiples of so many steps stay; 0: none.")
+    best_by: str = Field(
+        default="auto",
+        description="Logged number that makes a checkpoint the best; auto: nats per note, of the bound with latents.",
+    )
+    best_mode: Literal["auto", "min", "max"] = Field(
+        default="auto", description="Whether less or more of best_by is better; auto: as is usual for it."
+    )
     patience: int = Field(
         default=10, ge=1, description="Evaluations without a better validation loss after which training ends."
     )

@@ -5,12 +5,13 @@
     checkpoints/latest, best    text files that hold a folder's name
 
 A folder appears under its name only once everything in it is on the disk; `latest` moves after that, and old folders
-go last. So whatever kills the process, the newest folder is a whole one.
+go last. So whatever kills the process, the newest folder is a whole one. The newest ones stay, the best ones, and those
+of multiples of `keep_every`.
 """
 
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,12 +59,12 @@ class Found:
     @property
     def step(self) -> int:
         """Updates done when it was saved."""
-        return int(self.folder.name.removeprefix(PREFIX))
+        return step_of(self.folder)
 
     @property
-    def best_step(self) -> int:
-        """Step of the best validation until then, 0 without."""
-        return int(self.state.get("best_step", 0))
+    def ranking(self) -> tuple[int, ...]:
+        """The best steps until then, best first."""
+        return tuple(int(step) for step in self.state.get("ranking", ()))
 
 
 def folder_name(step: int) -> str:
@@ -71,38 +72,45 @@ def folder_name(step: int) -> str:
     return f"{PREFIX}{step:08d}"
 
 
+def step_of(folder: Path) -> int:
+    """Updates done when the checkpoint was saved."""
+    return int(folder.name.removeprefix(PREFIX))
+
+
 class Checkpoints:
     """The checkpoints of one run; only its main process writes.
 
     Args:
         folder: `checkpoints/` of the run.
-        keep_last: how many of the newest stay, beside the best one.
+        keep_last: how many of the newest stay, beside the best ones.
+        keep_every: those of multiples of it stay for good; 0: none does.
     """
 
-    def __init__(self, folder: Path, *, keep_last: int) -> None:
+    def __init__(self, folder: Path, *, keep_last: int, keep_every: int = 0) -> None:
         self.folder = folder
-        self._keep_last = keep_last
+        self._keep_last, self._keep_every = keep_last, keep_every
 
-    def save(self, step: int, groups: Mapping[str, Tensors], state: Mapping[str, Any], *, best_step: int = 0) -> Path:
+    def save(
+        self, step: int, groups: Mapping[str, Tensors], state: Mapping[str, Any], *, ranking: Sequence[int] = ()
+    ) -> Path:
         """Write a checkpoint, point to it, then remove old ones.
 
         Args:
             step: updates done.
             groups: file name without suffix → tensors.
-            state: JSON values; the schema version and the best step are added.
-            best_step: the checkpoint that `best` is to point to, 0 for none.
+            state: JSON values; the schema version and the ranking are added.
+            ranking: steps of the best checkpoints, all of which stay; `best` points to the first that is there.
         """
         final = self.folder / folder_name(step)
         with atomic_folder(final) as temporary:
             for name, tensors in groups.items():
                 plain = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
                 save_file(plain, temporary / f"{name}.safetensors")
-            write_json(temporary / STATE_NAME, {"schema_version": SCHEMA_VERSION, "best_step": best_step, **state})
+            write_json(temporary / STATE_NAME, {"schema_version": SCHEMA_VERSION, "ranking": list(ranking), **state})
             write_manifest(temporary)
         self._point(LATEST, step)
-        if best_step and (self.folder / folder_name(best_step)).is_dir():
-            self._point(BEST, best_step)
-        self._prune(best_step)
+        self._point_to_best(ranking)
+        self.prune(ranking)
         return final
 
     def find(self) -> Found | None:
@@ -138,11 +146,28 @@ class Checkpoints:
             shutil.rmtree(self.folder / f"{DAMAGED_PREFIX}{name}", ignore_errors=True)
             (self.folder / name).rename(self.folder / f"{DAMAGED_PREFIX}{name}")
         self._point(LATEST, found.step)
-        best = self.folder / folder_name(found.best_step)
-        if found.best_step and best.is_dir():
-            self._point(BEST, found.best_step)
-        else:
-            (self.folder / BEST).unlink(missing_ok=True)
+        self._point_to_best(found.ranking)
+
+    def prune(self, ranking: Sequence[int]) -> list[Path]:
+        """Delete what is neither among the newest, nor in the ranking, nor kept for good.
+
+        Returns:
+            What was deleted.
+        """
+        doomed = self.surplus(ranking)
+        for folder in doomed:
+            # Renamed first: killed half-way through, what is left is not taken for a checkpoint.
+            shutil.rmtree(folder.rename(folder.with_name(f".{folder.name}.tmp")))
+        return doomed
+
+    def surplus(self, ranking: Sequence[int]) -> list[Path]:
+        """Folders that `prune` deletes, the newest first."""
+        kept = {folder_name(step) for step in ranking}
+        old = list(self._newest_first())[self._keep_last :]
+        return [folder for folder in old if folder.name not in kept and not self._stays(step_of(folder))]
+
+    def _stays(self, step: int) -> bool:
+        return bool(self._keep_every) and step % self._keep_every == 0
 
     def _newest_first(self) -> Iterator[Path]:
         yield from sorted((path for path in self.folder.glob(f"{PREFIX}*") if path.is_dir()), reverse=True)
@@ -150,12 +175,12 @@ class Checkpoints:
     def _point(self, pointer: str, step: int) -> None:
         write_text(self.folder / pointer, f"{folder_name(step)}\n")
 
-    def _prune(self, best_step: int) -> None:
-        for folder in list(self._newest_first())[self._keep_last :]:
-            if folder.name != folder_name(best_step):
-                # Renamed first: killed half-way through, what is left is not taken for a checkpoint.
-                doomed = folder.rename(folder.with_name(f".{folder.name}.tmp"))
-                shutil.rmtree(doomed)
+    def _point_to_best(self, ranking: Sequence[int]) -> None:
+        best = next((step for step in ranking if (self.folder / folder_name(step)).is_dir()), None)
+        if best is None:
+            (self.folder / BEST).unlink(missing_ok=True)
+        else:
+            self._point(BEST, best)
 
 
 def check_folder(folder: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import os
 import time
+from functools import cache
 from statistics import median
 from typing import Literal
 
@@ -12,6 +13,8 @@ from aurl.errors import UsageError
 
 Precision = Literal["fp32", "bf16", "fp16"]
 PROBE_SIZE = 512
+PEAK_SIZE = 8192
+"""A GPU is not busy with less."""
 PROBE_REPEATS = 9
 WORTHWHILE_SPEEDUP = 1.2
 """bf16 costs conversions around every matrix product; a smaller gain does not pay for them."""
@@ -51,12 +54,37 @@ def bf16_speedup() -> float:
 
 def _matmul_seconds(dtype: torch.dtype) -> float:
     left = torch.ones(PROBE_SIZE, PROBE_SIZE, dtype=dtype)
-    times = []
-    for _ in range(PROBE_REPEATS):
-        begin = time.perf_counter()
-        torch.mm(left, left)
-        times.append(time.perf_counter() - begin)
-    return median(times[1:])
+    return median([_seconds_of(left) for _ in range(PROBE_REPEATS)][1:])
+
+
+@cache
+def matmul_peak(device: torch.device, dtype: torch.dtype, threads: int) -> float:
+    """Operations per second of the fastest of a few square matrix products: what share of the hardware is a share of.
+
+    Args:
+        device: where.
+        dtype: of the factors.
+        threads: of a CPU, which must be what torch has now; for the memory of what was measured.
+    """
+    size = PEAK_SIZE if device.type == "cuda" else PROBE_SIZE
+    left = torch.ones(size, size, dtype=dtype, device=device)
+    best = min(_seconds_of(left) for _ in range(PROBE_REPEATS))
+    return 2.0 * size**3 / best
+
+
+def _seconds_of(left: torch.Tensor) -> float:
+    _wait_for(left.device)
+    begin = time.perf_counter()
+    torch.mm(left, left)
+    _wait_for(left.device)
+    return time.perf_counter() - begin
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
 
 
 def resident_mib() -> float:

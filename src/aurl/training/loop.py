@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -13,31 +13,33 @@ from aurl.loss.reconstruction import Counts
 from aurl.progress import Interrupts, Progress, Report
 from aurl.training.batches import Batch, batch_counts
 from aurl.training.bound import bound
-from aurl.training.hardware import resident_mib
-from aurl.training.log import MetricsFile
+from aurl.training.log import Recorder
 from aurl.training.monitor import (
-    SECONDS_PER_MINUTE,
     Clock,
-    check_finite,
-    describe,
     estimate_horizon,
     kl_per_token,
     metrics_of,
-    note_improvement,
+    note_validation,
     progress_note,
     seconds_left,
 )
 from aurl.training.optim import set_learning_rate
+from aurl.training.pace import Pace
 from aurl.training.phases import has_settled, phase_at
+from aurl.training.ranking import SAMPLE, VALID
+from aurl.training.samples import Sampled
 from aurl.training.schedules import SCHEDULES, learning_rate
 from aurl.training.session import Session
+from aurl.training.stages import IN_TIME, RUN_IS_LATE, begin_next, has_next, lateness
 from aurl.training.state import Window
 from aurl.training.steps import Sums, update
 from aurl.training.validation import likelihood
+from aurl.training.vigil import Health, Judgement
+from aurl.training.watcher import Watcher, criteria_of
 
 logger = logging.getLogger(__name__)
-Sampler = Callable[[Session, Interrupts], list[Path]]
-"""Writes sample pieces with the weights as they stand; the list is empty where that failed."""
+Sampler = Callable[[Session, Interrupts], Sampled | None]
+"""Makes pieces with the weights as they stand; None where it was asked to stop meanwhile."""
 
 
 class Stop(StrEnum):
@@ -72,92 +74,133 @@ class Loop:
     Args:
         session: what is trained.
         sample: writes a sample piece; only called in the main process.
-        metrics: open file, None in all but the main process.
+        recorder: told what is measured, None in all but the main process.
         report: told after every step.
         interrupts: looked at before every step.
     """
 
     def __init__(
-        self, session: Session, sample: Sampler, metrics: MetricsFile | None, report: Report, interrupts: Interrupts
+        self, session: Session, sample: Sampler, recorder: Recorder | None, report: Report, interrupts: Interrupts
     ) -> None:
-        self._session, self._sample, self._metrics = session, sample, metrics
+        self._session, self._sample, self._recorder = session, sample, recorder
         self._report, self._interrupts = report, interrupts
         self._training, self._state = session.profile.training, session.state
         self._schedule = SCHEDULES.from_component(self._training.schedule)
         self._clock = Clock(self._state.seconds)
         self._first_step = self._state.step
         self._lap_tokens = 0
+        self._windows = self._augmented = 0
         self._lr = 0.0
         self._phase: dict[str, float] = {}
         self._sums = Sums.on(session.learner.accelerator.device)
-        self.latest = Latest(saved_step=self._state.step)
+        self._watcher, self._pace = Watcher(session), Pace(session)
+        self._is_overdue = False
+        self.latest = Latest(metrics=dict(self._state.newest), saved_step=self._state.step)
 
     def run(self) -> Stop:
-        """Train until a bound, lost patience, or a signal; the last state is saved."""
+        """Train until a bound, lost patience, or a signal; the last state is saved.
+
+        Where training is lost, it goes back: what to change then is written down, and nothing is saved.
+
+        Raises:
+            DivergedError: it has gone back too often.
+        """
+        if self._samples_are_due() and self._write_sample():
+            self._save()
         reason = self._bound()
         while reason is None:
             batches = self._session.stream.take(self._training.accumulation)
             total, reason = self._agree(batches)
             if reason is None:
                 reason = self._step(batches, total)
-        self._finish(reason)
+        if reason is not Stop.ROLLBACK:
+            self._finish(reason)
         return reason
 
     def _bound(self) -> Stop | None:
         """Whether the steps are used up; all processes know."""
-        step, training = self._state.step, self._training
-        if training.max_steps is not None and step >= training.max_steps:
-            return Stop.MAX_STEPS
+        steps, training = self._state.stage_steps, self._training
+        if training.max_steps is not None and steps >= training.max_steps:
+            return self._or_next_stage(Stop.MAX_STEPS)
         if self._state.evaluations_since_best >= training.patience:
-            return Stop.PATIENCE
+            return self._or_next_stage(Stop.PATIENCE)
         endless = training.max_steps is None and training.max_minutes is None and not self._session.validation
-        return Stop.HORIZON if endless and step >= training.horizon_steps else None
+        return Stop.HORIZON if endless and steps >= training.horizon_steps else None
+
+    def _or_next_stage(self, reason: Stop) -> Stop:
+        """What the end of a stage means for its run."""
+        if not has_next(self._session.whole, self._state):
+            return reason
+        logger.info("stage %s ends at step %d: %s", self._session.stage_name, self._state.step, reason.value)
+        return Stop.STAGE
 
     def _agree(self, batches: list[Batch]) -> tuple[Counts, Stop | None]:
         """What all processes have before them, and whether one of them was asked to stop or to save."""
         own = batch_counts(batches)
         interrupts, processes = self._interrupts, self._session.processes
-        tokens, notes, stop, save, late = processes.sum(
-            own.tokens, own.notes, interrupts.stop is not None, interrupts.save, processes.is_main and self._is_late()
+        tokens, notes, stop, save, late, *windows = processes.sum(
+            own.tokens,
+            own.notes,
+            interrupts.stop is not None,
+            interrupts.save,
+            self._lateness(),
+            sum(batch.windows for batch in batches),
+            sum(batch.augmented for batch in batches),
         )
+        self._windows, self._augmented = map(int, windows)
         if save:
             interrupts.save = False
             self._save()
         if stop:
             self.latest.signal = int(processes.maximum(interrupts.stop or 0)[0])
             return Counts(int(tokens), int(notes)), Stop.SIGNAL
-        return Counts(int(tokens), int(notes)), Stop.MAX_MINUTES if late else None
+        over = Stop.MAX_MINUTES if late == RUN_IS_LATE else self._or_next_stage(Stop.MAX_MINUTES) if late else None
+        return Counts(int(tokens), int(notes)), over
 
-    def _is_late(self) -> bool:
-        minutes = self._training.max_minutes
-        return minutes is not None and self._clock.seconds() >= minutes * SECONDS_PER_MINUTE
+    def _lateness(self) -> int:
+        """Only the main process looks at the clock."""
+        if not self._session.processes.is_main:
+            return IN_TIME
+        return lateness(self._session.whole, self._training, self._state, self._clock.seconds())
 
     def _step(self, batches: list[Batch], total: Counts) -> Stop | None:
         session, state, training = self._session, self._state, self._training
-        self._lr = self._learning_rate()
+        rate = state.watch.rate
+        self._lr = self._learning_rate() * rate
         set_learning_rate(session.learner.optimizer, self._lr)
         learner = session.learner
-        self._phase = learner.enter(phase_at(session.profile, state.step, state.horizon_steps, learner.kl_schedule))
-        update(session.learner, batches, total, session.processes, self._sums)
+        phase = phase_at(session.profile, state.stage_steps, state.horizon_steps, learner.kl_schedule)
+        self._phase = learner.enter(replace(phase, discriminator_lr=phase.discriminator_lr * rate))
+        sound = update(session.learner, batches, total, session.processes, self._sums)
         state.step += 1
         state.tokens += total.tokens
+        state.windows += self._windows
+        state.augmented += self._augmented
         self._lap_tokens += total.tokens
         state.epoch, state.batch = session.stream.commit()
         state.seconds = self._clock.seconds()
-        if state.step % training.log_every == 0:
-            self._record()
-        improved = state.step % training.eval_every == 0 and self._validate()
-        if improved or state.step % training.checkpoint_every == 0:
+        judgement = self._watcher.after_update(sound)
+        has_line = state.step % training.log_every == 0
+        if has_line and judgement.health is not Health.LOST:
+            judgement = self._record()
+        if judgement.health is Health.LOST:
+            self._watcher.go_back(judgement.why, self.latest.saved_step)
+            return Stop.ROLLBACK
+        is_among_best = state.step % training.eval_every == 0 and self._validate()
+        is_among_best |= self._samples_are_due() and self._write_sample()
+        if is_among_best or state.step % training.checkpoint_every == 0 or (has_line and self._is_overdue):
             self._save()
-        if training.sample_every and state.step % training.sample_every == 0:
-            self._write_sample()
         self._tell()
         return self._bound()
+
+    def _samples_are_due(self) -> bool:
+        step, every = self._state.step, self._training.sample_every
+        return bool(every and step and step % every == 0 and self._state.sampled_step != step)
 
     def _learning_rate(self) -> float:
         training = self._training
         return learning_rate(
-            self._state.step,
+            self._state.stage_steps,
             self._state.horizon_steps,
             lr=training.lr,
             warmup_steps=training.warmup_steps,
@@ -172,10 +215,11 @@ class Loop:
         """
         own = self._sums.window()
         processes, held = self._session.processes, self._state.window
-        nats, loss, tokens, notes, *parts = processes.sum(
-            own.nats, own.loss, own.tokens, own.notes, *own.parts.values()
+        nats, loss, tokens, notes, *rest = processes.sum(
+            own.nats, own.loss, own.tokens, own.notes, *own.parts.values(), *own.losses
         )
-        window = Window(
+        parts, losses = rest[: len(own.parts)], rest[len(own.parts) :]
+        return Window(
             held.nats + nats,
             held.loss + loss,
             held.tokens + int(tokens),
@@ -183,11 +227,13 @@ class Loop:
             held.gradient_norm + own.gradient_norm,
             held.updates + own.updates,
             held.parts | {name: held.parts.get(name, 0.0) + part for name, part in zip(own.parts, parts, strict=True)},
+            held.losses + losses,
+            max(held.largest_norm, own.largest_norm),
+            held.clipped + own.clipped,
+            held.broken + own.broken,
         )
-        check_finite(window, self._state.step, self.latest.saved_step)
-        return window
 
-    def _record(self) -> None:
+    def _record(self) -> Judgement:
         state, clock = self._state, self._clock
         window = self._collect()
         self._sums = Sums.on(self._session.learner.accelerator.device)
@@ -195,29 +241,35 @@ class Loop:
         metrics = {
             "epoch": state.epoch,
             "batch": state.batch,
+            "windows": state.windows,
+            **({"augmented": state.augmented} if self._session.profile.data.augment else {}),
+            **({"stage": state.stage} if self._session.stage_name else {}),
             **metrics_of(window),
             "lr": self._lr,
             **self._phase,
             **self._session.learner.balanced,
             "tokens": state.tokens,
-            "tokens_per_second": self._lap_tokens / clock.lap(),
+            **self._pace.metrics(self._lap_tokens / clock.lap()),
             "seconds": state.seconds,
-            "memory_mib": resident_mib(),
         }
+        left = seconds_left(state, self._training, state.seconds)
+        metrics |= {} if left is None else {"eta_seconds": left}
         self._lap_tokens = 0
-        self._session.learner.kl_schedule.observe(kl_per_token(window))
+        if window.updates:
+            self._session.learner.kl_schedule.observe(kl_per_token(window))
         state.horizon_steps = self._session.processes.from_main(estimate_horizon(state, self._training))
         self._write(metrics)
+        return self._watcher.after_line(window, self._phase.get("discriminator_stage", 0.0))
 
     def _write(self, metrics: dict[str, Any]) -> None:
         self.latest.metrics |= metrics
         self._state.records += 1
-        if self._metrics is not None:
-            self._metrics.write(self._state.step, metrics)
-            logger.info("step %d: %s", self._state.step, describe(metrics))
+        self._watcher.note(metrics)
+        if self._recorder is not None:
+            self._recorder.write(self._state.step, metrics)
 
     def _validate(self) -> bool:
-        """Likelihood of the valid split, or its bound; True if it is the best so far."""
+        """Likelihood of the valid split, or its bound; True if these weights are among the best."""
         session = self._session
         self._state.validated_step = self._state.step
         if not session.validation:
@@ -226,27 +278,50 @@ class Loop:
             model = session.learner.evaluated
             measure = bound if model.levels else likelihood
             found = measure(model, session.validation, session.learner.accelerator, session.processes)
-        settled = has_settled(session.learner.kl_schedule, self._state.step, self._state.horizon_steps)
-        improved = note_improvement(self._state, found.criterion, patience_counts=settled)
+        settled = has_settled(session.learner.kl_schedule, self._state.stage_steps, self._state.horizon_steps)
+        healthy = not self._watcher.doubts(self._collect())
+        is_among_best = self._watcher.measured(VALID, found.metrics, healthy=healthy)
+        note_validation(self._state, found.criterion, patience_counts=settled and healthy)
+        session.learner.heed(found.criterion)
         self._write({**found.metrics, "evaluations_since_best": self._state.evaluations_since_best})
-        return improved
+        return is_among_best
 
-    def _save(self) -> None:
+    def _save(self, *, whatever: bool = False) -> None:
+        """Write a checkpoint, unless it is not good to go back to; then as soon as it is, or `whatever` it is."""
         with self._paused():
+            window = self._collect()
+            self._is_overdue = not whatever and self._watcher.doubts(window)
+            if self._is_overdue:
+                logger.warning("no checkpoint at step %d: its numbers are suspicious", self._state.step)
+                return
             self._state.seconds = self._clock.seconds()
-            self._state.window = self._collect()
+            self._state.window = window
             self._sums = Sums.on(self._session.learner.accelerator.device)
-            if self._metrics is not None:
-                self._metrics.sync()
+            if self._recorder is not None:
+                self._recorder.sync()
             folder = self._session.save()
         self.latest.saved_step = self._state.step
         if folder is not None:
             logger.info("checkpoint %s saved", folder.name)
 
-    def _write_sample(self) -> None:
+    def _write_sample(self) -> bool:
+        """Pieces by the weights as they are, measured; True if these are among the best.
+
+        Where training was asked to stop meanwhile, that is done again once it goes on.
+        """
+        processes = self._session.processes
         with self._paused():
-            if self._session.processes.is_main:
-                self.latest.samples += self._sample(self._session, self._interrupts)
+            sampled = self._sample(self._session, self._interrupts) if processes.is_main else None
+            found = processes.from_main(None if sampled is None else sampled.metrics)
+        if sampled is not None:
+            self.latest.samples += sampled.paths
+        if found is None:
+            return False
+        self._state.sampled_step = self._state.step
+        if not found:
+            return False
+        self._write(found)
+        return self._watcher.measured(SAMPLE, found, healthy=not self._watcher.doubts(self._collect()))
 
     @contextmanager
     def _paused(self) -> Iterator[None]:
@@ -259,16 +334,19 @@ class Loop:
     def _tell(self) -> None:
         state, metrics = self._state, self.latest.metrics
         left = seconds_left(state, self._training, self._clock.seconds())
-        note = progress_note(metrics)
-        timed = self._training.max_minutes is not None and state.step >= self._training.log_every
-        total = state.horizon_steps if timed else self._training.max_steps
-        self._report(Progress("train", state.step, total, "steps", note, left))
+        note = " · ".join(part for part in (self._session.stage_name, progress_note(metrics)) if part)
+        timed = self._training.max_minutes is not None and state.stage_steps >= self._training.log_every
+        steps = state.horizon_steps if timed else self._training.max_steps
+        total = None if steps is None else state.stage_step + steps
+        self._report(Progress("train", state.step, total, "steps", note, left, metrics))
 
     def _finish(self, reason: Stop) -> None:
         unvalidated = reason is not Stop.SIGNAL and self._state.validated_step != self._state.step
         if unvalidated:
             self._validate()
+        if reason is Stop.STAGE:
+            begin_next(self._state, criteria_of(self._session.whole)[0], self._clock.seconds())
         # Saved before its minutes were over, a run would believe on resuming that some are left.
         timed_out = reason is Stop.MAX_MINUTES and self._state.step > self._first_step
-        if unvalidated or timed_out or self.latest.saved_step != self._state.step:
-            self._save()
+        if unvalidated or timed_out or reason is Stop.STAGE or self.latest.saved_step != self._state.step:
+            self._save(whatever=reason is not Stop.SIGNAL)

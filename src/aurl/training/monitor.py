@@ -3,20 +3,19 @@
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from statistics import pvariance
 from typing import Any
 
 from aurl.errors import AurlError
-from aurl.loss.terms import ADVERSARIAL, FEATURE_MATCHING, RECONSTRUCTION, kl_name
+from aurl.loss.terms import RECONSTRUCTION, kl_name
 from aurl.profile import Training
+from aurl.training.adversary import COUNTS, MEANS_OVER
 from aurl.training.state import TrainingState, Window
-from aurl.training.steps import DISCRIMINATOR, DISCRIMINATOR_ACCURACY, HEARD
 
 logger = logging.getLogger(__name__)
 SECONDS_PER_MINUTE = 60.0
-OF_WHAT_IS_HEARD = (ADVERSARIAL, FEATURE_MATCHING, DISCRIMINATOR, DISCRIMINATOR_ACCURACY)
-"""Means over what the discriminator heard, not over what passed before it joined."""
 
 
 class DivergedError(AurlError):
@@ -52,35 +51,56 @@ class Clock:
         return max(lap, 1e-9)
 
 
-def check_finite(window: Window, step: int, good_step: int) -> None:
-    """Make sure that training has not diverged.
-
-    Raises:
-        DivergedError: it has; the message says from where to go on.
-    """
+def broken_parts(window: Window) -> str:
+    """Names of what is no number any more, with what it is instead; empty where all is well."""
     values = {"loss": window.loss, "gradient norm": window.gradient_norm, "nats": window.nats, **window.parts}
-    broken = [f"{name} {value}" for name, value in values.items() if not math.isfinite(value)]
-    if not broken:
-        return
+    return ", ".join(f"{name} {value}" for name, value in values.items() if not math.isfinite(value))
+
+
+def diverged(why: str, step: int, good_step: int) -> DivergedError:
+    """The error of a run that cannot go on; it says from where it could."""
     good = f"the last good checkpoint is of step {good_step}" if good_step else "there is no checkpoint yet"
-    raise DivergedError(
-        f"training diverged: {', '.join(broken)} before step {step}; {good}",
+    return DivergedError(
+        f"training diverged: {why} before step {step}; {good}",
         hint="go on from the checkpoint, or start again, with a lower training.lr or a longer training.warmup_steps",
     )
 
 
 def metrics_of(window: Window) -> dict[str, float]:
-    """Means over an interval, named as they are logged; the reconstruction is `nats_per_token` already."""
-    tokens, notes, updates = max(1, window.tokens), max(1, window.notes), max(1, window.updates)
-    counts = dict.fromkeys(OF_WHAT_IS_HEARD, max(1, window.parts.get(HEARD, 0)))
-    parts = {name: part for name, part in window.parts.items() if name not in (RECONSTRUCTION, HEARD)}
+    """Means over an interval, named as they are logged; the reconstruction is `nats_per_token` already.
+
+    `clipped` is the share of updates whose gradient was shortened, `loss_variance` that of `train/loss` over updates.
+    """
+    if not window.updates:
+        return {"broken_updates": window.broken}
+    tokens, notes, updates = max(1, window.tokens), max(1, window.notes), window.updates
+    parts = {name: part for name, part in window.parts.items() if name != RECONSTRUCTION and not _is(name, COUNTS)}
     return {
         "train/loss": window.loss / tokens,
         "train/nats_per_token": window.nats / tokens,
         "train/nats_per_note": window.nats / notes,
+        "loss_variance": pvariance(window.losses) if window.losses else 0.0,
         "gradient_norm": window.gradient_norm / updates,
-        **{f"train/{name}": part / counts.get(name, tokens) for name, part in parts.items()},
+        "gradient_norm_max": window.largest_norm,
+        "clipped": window.clipped / updates,
+        **({"broken_updates": window.broken} if window.broken else {}),
+        **{f"train/{name}": part / (targets_of(name, window) or tokens) for name, part in parts.items()},
     }
+
+
+def targets_of(name: str, window: Window) -> float:
+    """Targets of what a part is a mean over, where that is not all of the window: 0 where it is.
+
+    Parts that end in the name of a view are of what that view has heard.
+    """
+    for part, count in MEANS_OVER.items():
+        if _is(name, [part]):
+            return window.parts.get(count + name.removeprefix(part), 0) or window.parts.get(count, 0)
+    return 0
+
+
+def _is(name: str, families: Iterable[str]) -> bool:
+    return any(name == family or name.startswith(f"{family}_") for family in families)
 
 
 def kl_per_token(window: Window) -> float:
@@ -91,38 +111,38 @@ def kl_per_token(window: Window) -> float:
 def estimate_horizon(state: TrainingState, training: Training) -> int:
     """Where the schedule ends: at `max_steps`, where `max_minutes` is likely to end, or at `horizon_steps`.
 
-    The pace is that of the whole run so far, validation and all, so the estimate steadies by itself.
+    The pace is that of the whole stage so far, validation and all, so the estimate steadies by itself.
     """
     bounds = [] if training.max_steps is None else [training.max_steps]
-    if training.max_minutes is not None and state.step and state.seconds > 0:
-        bounds.append(max(state.step, round(state.step * training.max_minutes * SECONDS_PER_MINUTE / state.seconds)))
+    steps, seconds = state.stage_steps, state.seconds - state.stage_seconds
+    if training.max_minutes is not None and steps and seconds > 0:
+        bounds.append(max(steps, round(steps * training.max_minutes * SECONDS_PER_MINUTE / seconds)))
     return min(bounds, default=training.horizon_steps)
 
 
 def seconds_left(state: TrainingState, training: Training, seconds_now: float) -> float | None:
-    """Time until a bound is reached at the run's pace, None without bounds."""
-    bounds = []
+    """Time until a bound of the stage is reached at its pace, None without bounds."""
+    bounds, steps, seconds = list[float](), state.stage_steps, seconds_now - state.stage_seconds
     if training.max_minutes is not None:
-        bounds.append(training.max_minutes * SECONDS_PER_MINUTE - seconds_now)
-    if training.max_steps is not None and state.step:
-        bounds.append((training.max_steps - state.step) * seconds_now / state.step)
+        bounds.append(training.max_minutes * SECONDS_PER_MINUTE - seconds)
+    if training.max_steps is not None and steps:
+        bounds.append((training.max_steps - steps) * seconds / steps)
     return max(0.0, min(bounds)) if bounds else None
 
 
-def note_improvement(state: TrainingState, nats_per_note: float, *, patience_counts: bool = True) -> bool:
-    """Count a validation; True if it is the best so far.
+def note_validation(state: TrainingState, nats_per_note: float, *, patience_counts: bool = True) -> None:
+    """Count a validation, and whether anything that patience is kept on has become better since the one before.
 
     Args:
         state: where the run stands.
-        nats_per_note: what was found.
-        patience_counts: whether it may be held against the run that it is not.
+        nats_per_note: what was found, for the result.
+        patience_counts: whether it may be held against the run if nothing has.
     """
     best = state.best_nats_per_note
-    if best is not None and not nats_per_note < best:
-        state.evaluations_since_best += patience_counts
-        return False
-    state.best_nats_per_note, state.best_step, state.evaluations_since_best = nats_per_note, state.step, 0
-    return True
+    if math.isfinite(nats_per_note) and (best is None or nats_per_note < best):
+        state.best_nats_per_note, state.best_step = nats_per_note, state.step
+    state.evaluations_since_best = 0 if state.has_improved else state.evaluations_since_best + patience_counts
+    state.has_improved = False
 
 
 def describe(metrics: dict[str, Any]) -> str:

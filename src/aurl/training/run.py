@@ -2,6 +2,7 @@
 
     profile.toml   the resolved profile        run.json      what it is and how it stands
     metrics.jsonl  numbers for machines        train.log     lines for people
+    events.jsonl   see `events`
     checkpoints/   see `checkpoint`            samples/      pieces written while training
 
 Only the main process writes to it, and only while it holds the lock.
@@ -38,6 +39,11 @@ class Run:
     def metrics(self) -> Path:
         """One JSON object per line."""
         return self.folder / "metrics.jsonl"
+
+    @property
+    def events(self) -> Path:
+        """What happened beside its numbers, one JSON object per line."""
+        return self.folder / "events.jsonl"
 
     @property
     def log(self) -> Path:

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+import aurl
 from aurl.data.dataset import DatasetInfo
 from aurl.profile import Profile
 from aurl.training.batches import BatchStream, ValidationBatches
@@ -42,6 +44,7 @@ class Session:
         validation: batches of the valid split, empty where there is none.
         checkpoints: of the run.
         state: where it stands.
+        whole: the run's profile; `profile` is what it comes to in the stage that the run is in.
     """
 
     run: Run
@@ -53,6 +56,12 @@ class Session:
     validation: ValidationBatches
     checkpoints: Checkpoints
     state: TrainingState
+    whole: Profile
+
+    @property
+    def stage_name(self) -> str:
+        """Of the stage that the run is in; empty where there are none."""
+        return self.whole.stages[self.state.stage].name if self.whole.stages else ""
 
     def save(self) -> Path | None:
         """Write a checkpoint of all processes; all of them call this. The main one gets its path."""
@@ -73,15 +82,18 @@ class Session:
             groups[DISCRIMINATOR_OPTIMIZER] = optimizer_tensors(adversary.optimizer, adversary.plain)
         scaler = learner.accelerator.scaler
         facts = {
+            "aurl": aurl.__version__,
+            "torch": str(torch.__version__),
+            "saved": datetime.now(UTC).isoformat(timespec="seconds"),
             "training": state.to_json(),
             "memory": {name: one.state_dict() for name, one in learner.memory.items()},
             "scaler": scaler.state_dict() if scaler else None,
             "processes": self.processes.world,
             "batch_size": self.profile.data.batch_size,
-            "profile_hash": self.profile.hash,
+            "profile_hash": self.whole.hash,
             "codec": self.data.codec.signature(),
         }
-        return self.checkpoints.save(state.step, groups, facts, best_step=state.best_step)
+        return self.checkpoints.save(state.step, groups, facts, ranking=[one.step for one in state.ranking])
 
     def facts(self) -> dict[str, Any]:
         """How this sitting computes, for `run.json`."""

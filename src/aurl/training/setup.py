@@ -2,7 +2,9 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,35 +18,47 @@ from aurl.data.dataset import DatasetInfo, TokenDataset, open_dataset
 from aurl.data.truncation import TRUNCATION
 from aurl.errors import DamagedError, UsageError
 from aurl.profile import Profile
+from aurl.profile.load import at_stage
 from aurl.training.batches import BatchStream, ValidationBatches
 from aurl.training.checkpoint import RANDOM, Checkpoints, Found, read_tensors
+from aurl.training.distillation import find_teacher
 from aurl.training.learner import build_learner
 from aurl.training.monitor import estimate_horizon
 from aurl.training.processes import Processes
 from aurl.training.random_state import seed_process, set_random_tensors
+from aurl.training.rollback import Rollback, apply_rollbacks, read_rollbacks
 from aurl.training.run import Run, create_run
 from aurl.training.session import Session
+from aurl.training.stages import profile_before, profile_now
+from aurl.training.start import Source, check_start, keep_start, open_source
 from aurl.training.state import TrainingState
 from aurl.training.styles import style_numbers, styles_of
+from aurl.training.trackers import check_trackers
 
 logger = logging.getLogger(__name__)
 
 
-def create_checked(folder: Path, profile: Profile, dataset_folder: Path, *, processes: int) -> Run:
+def create_checked(
+    folder: Path, profile: Profile, dataset_folder: Path, *, processes: int, start_from: Path | None = None
+) -> Run:
     """Make a run folder, once it is known that the data set can be trained on.
 
     Raises:
-        UsageError: the run exists, there is less than one batch, or pieces do not tell what the prior is to know.
+        UsageError: the run exists, there is less than one batch, pieces do not tell what the prior is to know, or a tracker
+            is not installed.
         NotFoundError: there is no such data set.
         DamagedError: the data set cannot be read.
     """
+    check_trackers(profile.training.trackers)
     data = open_dataset(dataset_folder)
     _check_size(data)
     _check_conditions(profile, data)
     label = _style_label(profile)
     styles = () if label is None else styles_of(data, label)
-    _training_windows(profile, data, styles)
-    return create_run(
+    for number in range(max(1, len(profile.stages))):
+        _training_windows(at_stage(profile, number), data, styles)
+    source = _start(profile, data, styles, start_from)
+    run = create_run(
         folder,
         profile,
         dataset_folder,
@@ -55,7 +69,30 @@ def create_checked(folder: Path, profile: Profile, dataset_folder: Path, *, proc
         profile_hash=profile.hash,
         processes=processes,
         styles=styles,
+        **_others(profile, data, source),
     )
+    if source is not None:
+        keep_start(source, run.folder)
+    return run
+
+
+def _start(profile: Profile, data: DatasetInfo, styles: Sequence[str], start_from: Path | None) -> Source | None:
+    """The run to start from, if its weights fit."""
+    if start_from is None:
+        if profile.training.lora is not None:
+            raise UsageError("training.lora adapts the weights of another run", hint="name it: --from RUN")
+        return None
+    source = open_source(start_from)
+    check_start(source, profile, data.codec.signature(), styles)
+    return source
+
+
+def _others(profile: Profile, data: DatasetInfo, source: Source | None) -> dict[str, Any]:
+    """What `run.json` keeps of other runs that this one needs, or comes from."""
+    facts = {} if source is None else {"parent": source.facts()}
+    if profile.training.teacher is not None:
+        facts["teacher"] = find_teacher(profile.training.teacher, data.codec.signature()).facts()
+    return facts
 
 
 def build_session(
@@ -71,8 +108,18 @@ def build_session(
     facts = run.facts()
     data, styles = open_dataset(Path(facts["dataset"])), facts.get("styles", ())
     _check_codec(run, data)
-    state = _state(profile, processes, found)
-    learner = build_learner(profile, data.codec, accelerator, found, styles)
+    state = _state(profile, processes, found, read_rollbacks(run.events))
+    whole, profile = profile, profile_now(profile, state)
+    learner = build_learner(
+        profile,
+        data.codec,
+        accelerator,
+        found,
+        styles,
+        before=profile_before(whole, state),
+        start=run.folder if "parent" in facts else None,
+        teacher=facts.get("teacher"),
+    )
     train = _training_windows(profile, data, styles)
     stream = _stream(profile, train, processes, state, on_gpu=accelerator.device.type == "cuda")
     section = profile.data
@@ -83,9 +130,9 @@ def build_session(
         rank=processes.rank,
         world=processes.world,
     )
-    checkpoints = Checkpoints(run.checkpoints, keep_last=profile.training.keep_last)
+    checkpoints = checkpoints_of(run, profile)
     _restore_random(profile, accelerator.device, processes, found)
-    return Session(run, profile, processes, data, learner, stream, validation, checkpoints, state)
+    return Session(run, profile, processes, data, learner, stream, validation, checkpoints, state, whole)
 
 
 def _stream(
@@ -94,6 +141,8 @@ def _stream(
     section = profile.data
     columns = train.pieces.columns
     curriculum = None if section.curriculum is None else CURRICULUM.from_component(section.curriculum, columns)
+    if curriculum is not None:
+        curriculum = replace(curriculum, first_epoch=state.stage_epoch)
     sampler = WindowSampler(
         train,
         batch_size=section.batch_size,
@@ -145,7 +194,12 @@ def _style_numbers(profile: Profile, data: DatasetInfo, split: str, styles: Sequ
     return style_numbers(data, split, label, styles) if label is not None and styles else None
 
 
-def _state(profile: Profile, processes: Processes, found: Found | None) -> TrainingState:
+def checkpoints_of(run: Run, profile: Profile) -> Checkpoints:
+    """The checkpoints of a run, and which of them it keeps."""
+    return Checkpoints(run.checkpoints, keep_last=profile.training.keep_last, keep_every=profile.training.keep_every)
+
+
+def _state(profile: Profile, processes: Processes, found: Found | None, rollbacks: Sequence[Rollback]) -> TrainingState:
     """Where the run stands; its place in the epoch is translated where there are other processes than before."""
     if found is None:
         state = TrainingState()
@@ -155,8 +209,10 @@ def _state(profile: Profile, processes: Processes, found: Found | None) -> Train
         if before != now:
             logger.warning("%d processes, %d before: the run goes on, but not bit by bit as it would have", now, before)
         state.batch = state.batch * before // now
-    if found is None or profile.training.max_minutes is None:
-        state.horizon_steps = estimate_horizon(state, profile.training)
+    apply_rollbacks(state, rollbacks)
+    training = profile_now(profile, state).training
+    if found is None or training.max_minutes is None or state.begins_stage:
+        state.horizon_steps = estimate_horizon(state, training)
     return state
 
 

@@ -3,6 +3,7 @@
 import logging
 import os
 from contextlib import ExitStack, suppress
+from pathlib import Path
 
 import torch
 
@@ -10,16 +11,19 @@ from aurl.profile import Profile
 from aurl.progress import Interrupts, Report, silent
 from aurl.storage import lock
 from aurl.training.acceleration import start_accelerator
-from aurl.training.checkpoint import Checkpoints, Found
+from aurl.training.checkpoint import Found
+from aurl.training.dashboard import leave_dashboard
+from aurl.training.events import forget_after
 from aurl.training.hardware import default_threads
-from aurl.training.log import MetricsFile, logging_to, truncate_metrics
+from aurl.training.log import logging_to, truncate_metrics
 from aurl.training.loop import AGAIN, Latest, Loop, Stop
 from aurl.training.processes import local_world
+from aurl.training.recording import recording
 from aurl.training.result import FitResult
 from aurl.training.run import Run
 from aurl.training.samples import write_samples
 from aurl.training.session import Session
-from aurl.training.setup import build_session
+from aurl.training.setup import build_session, checkpoints_of
 from aurl.training.state import TrainingState
 
 logger = logging.getLogger(__name__)
@@ -46,14 +50,16 @@ def train_here(
         if processes.is_main:
             stack.enter_context(lock(run.lock))
             stack.enter_context(logging_to(run.log))
+            stack.callback(leave_dashboard, run)
         try:
-            reason, damaged = None, dict[str, str]()
+            reason, damaged, samples = None, dict[str, str](), list[Path]()
             while reason is None or reason in AGAIN:
                 accelerator.free_memory()
                 found = processes.on_main(lambda: _newest(run, profile))
                 damaged |= found.damaged if found is not None else {}
                 session = build_session(run, profile, accelerator=accelerator, processes=processes, found=found)
                 reason, latest = _train(session, report if processes.is_main else silent, interrupts)
+                latest.samples = samples = [*samples, *latest.samples]
             return _result(session, reason, latest, damaged)
         except Exception as error:
             if processes.is_main:
@@ -64,11 +70,12 @@ def train_here(
 
 def _newest(run: Run, profile: Profile) -> Found | None:
     """The checkpoint to go on from; whatever is newer than it is cleared away."""
-    checkpoints = Checkpoints(run.checkpoints, keep_last=profile.training.keep_last)
+    checkpoints = checkpoints_of(run, profile)
     found = checkpoints.find()
     checkpoints.tidy(found)
     records = 0 if found is None else TrainingState.from_json(found.state.get("training")).records
     dropped = truncate_metrics(run.metrics, records)
+    forget_after(run.events, 0 if found is None else found.step)
     if found is not None:
         logger.info("going on from step %d; %d lines of metrics after it dropped", found.step, dropped)
     return found
@@ -77,10 +84,10 @@ def _newest(run: Run, profile: Profile) -> Found | None:
 def _train(session: Session, report: Report, interrupts: Interrupts) -> tuple[Stop, Latest]:
     run, is_main = session.run, session.processes.is_main
     with ExitStack() as stack:
-        metrics = stack.enter_context(MetricsFile(run.metrics)) if is_main else None
+        recorder = stack.enter_context(recording(session)) if is_main else None
         if is_main:
             run.update(status="running", error=None, process=os.getpid(), **session.facts())
-        loop = Loop(session, write_samples, metrics, report, interrupts)
+        loop = Loop(session, write_samples, recorder, report, interrupts)
         return loop.run(), loop.latest
 
 

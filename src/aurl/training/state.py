@@ -7,6 +7,8 @@ from typing import Any, Protocol
 from pydantic import TypeAdapter, ValidationError
 
 from aurl.errors import DamagedError
+from aurl.training.ranking import Ranked
+from aurl.training.vigil import Watch
 
 
 class Stateful(Protocol):
@@ -33,6 +35,10 @@ class Window:
         gradient_norm: sum over updates, before clipping.
         updates: how many.
         parts: term of the objective → its sum, as it is logged.
+        losses: of each update, per target.
+        largest_norm: of the gradients.
+        clipped: updates whose gradient was shortened.
+        broken: updates that were left out, because their gradient was not finite; counted nowhere else.
     """
 
     nats: float = 0.0
@@ -42,6 +48,10 @@ class Window:
     gradient_norm: float = 0.0
     updates: int = 0
     parts: dict[str, float] = field(default_factory=dict)
+    losses: list[float] = field(default_factory=list)
+    largest_norm: float = 0.0
+    clipped: int = 0
+    broken: int = 0
 
 
 @dataclass
@@ -53,20 +63,34 @@ class TrainingState:
         epoch: passes over the training split that are complete.
         batch: batches of this epoch that each process has learned.
         tokens: targets learned so far by all processes.
+        windows: windows learned so far by all processes.
+        augmented: how many of them were varied.
         seconds: time spent training, over all sittings.
-        horizon_steps: where the learning-rate schedule ends.
+        horizon_steps: where the learning-rate schedule ends, counted from the first step of the stage.
         records: lines of `metrics.jsonl` written.
         validated_step: step of the newest validation, 0 before there is one.
         best_step: step of the best validation, 0 before there is one.
         best_nats_per_note: its value; with latents that of the bound, KL divergence and all.
-        evaluations_since_best: how many validations did not improve on it.
+        evaluations_since_best: how many validations found nothing better that patience is kept on.
         window: sums since the last line of metrics, over all processes.
+        sampled_step: step of the newest samples, 0 before there are any.
+        newest: the newest of each logged number.
+        ranking: the best steps by what checkpoints are kept by, best first.
+        bests: what patience is kept on → its best value.
+        has_improved: whether any of it has become better since the newest validation.
+        watch: what the run knows of its own health.
+        stage: which of the profile's stages it is in, from 0 on.
+        stage_step: updates done when that began.
+        stage_seconds: time spent until then.
+        stage_epoch: epochs complete until then.
     """
 
     step: int = 0
     epoch: int = 0
     batch: int = 0
     tokens: int = 0
+    windows: int = 0
+    augmented: int = 0
     seconds: float = 0.0
     horizon_steps: int = 1
     records: int = 0
@@ -75,6 +99,26 @@ class TrainingState:
     best_nats_per_note: float | None = None
     evaluations_since_best: int = 0
     window: Window = field(default_factory=Window)
+    sampled_step: int = 0
+    newest: dict[str, float] = field(default_factory=dict)
+    ranking: list[Ranked] = field(default_factory=list)
+    bests: dict[str, float] = field(default_factory=dict)
+    has_improved: bool = False
+    watch: Watch = field(default_factory=Watch)
+    stage: int = 0
+    stage_step: int = 0
+    stage_seconds: float = 0.0
+    stage_epoch: int = 0
+
+    @property
+    def stage_steps(self) -> int:
+        """Updates done in this stage."""
+        return self.step - self.stage_step
+
+    @property
+    def begins_stage(self) -> bool:
+        """Whether the stage before this one has just ended."""
+        return self.stage > 0 and self.step == self.stage_step
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; floats come back bit by bit."""

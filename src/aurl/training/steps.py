@@ -1,5 +1,7 @@
 """One optimizer update, and the likelihood of a whole split."""
 
+import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
@@ -17,15 +19,13 @@ from aurl.loss.terms import Outcome
 from aurl.model.vae_gan import MusicTransformerVAEGAN
 from aurl.training.adversary import Adversary
 from aurl.training.batches import Batch, batch_counts
+from aurl.training.distillation import Teacher
 from aurl.training.optim import set_learning_rate
 from aurl.training.phases import Phase
 from aurl.training.processes import Processes
 from aurl.training.state import Stateful, Window
 
-DISCRIMINATOR, DISCRIMINATOR_ACCURACY = "discriminator", "discriminator_accuracy"
-"""Names in the log of the discriminator's own loss, and of the share of its scores that are on the right side."""
-HEARD = "heard"
-"""Name of the sum of targets that the discriminator has heard, which is not logged."""
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -43,6 +43,7 @@ class Learner:
         adversary: the discriminator of mode `vae_gan`, None in others.
         memory: name → what else learns and is kept in checkpoints.
         kl_schedule: how beta moves.
+        teacher: whom a term of the objective listens to, None where nobody teaches.
     """
 
     accelerator: Accelerator
@@ -55,6 +56,7 @@ class Learner:
     adversary: Adversary | None = None
     memory: dict[str, Stateful] = field(default_factory=dict)
     kl_schedule: KLSchedule = field(default_factory=constant)
+    teacher: Teacher | None = None
 
     def enter(self, phase: Phase) -> dict[str, float]:
         """Do the next updates as `phase` says.
@@ -73,7 +75,16 @@ class Learner:
             return told
         self.adversary.stage = phase.stage
         set_learning_rate(self.adversary.optimizer, phase.discriminator_lr)
-        return told | {"stage": phase.stage, "discriminator_lr": phase.discriminator_lr}
+        self.objective.reweigh(self.adversary.weights_now)
+        balance = self.adversary.stabiliser.told() if phase.stage else {}
+        return told | {"discriminator_stage": phase.stage, "discriminator_lr": phase.discriminator_lr} | balance
+
+    def heed(self, cost: float) -> None:
+        """Take up what a validation has found, nats per note: it may be the end of the adversary."""
+        if self.adversary is None or (warning := self.adversary.stabiliser.validated(cost)) is None:
+            return
+        if self.accelerator.is_main_process:
+            logger.warning(warning)
 
     @property
     def balanced(self) -> dict[str, float]:
@@ -83,8 +94,15 @@ class Learner:
 
     @property
     def listener(self) -> Adversary | None:
-        """The adversary once its time has come."""
-        return self.adversary if self.adversary is not None and self.adversary.stage else None
+        """The adversary once its time has come, unless it has been given up."""
+        return self.adversary if self.adversary is not None and self.adversary.listens else None
+
+    def expected(self, batch: Batch) -> Tensor | None:
+        """What the teacher expects of a batch; None where nobody teaches."""
+        if self.teacher is None:
+            return None
+        with self.accelerator.autocast():
+            return self.teacher(batch)
 
     @property
     def parameters(self) -> int:
@@ -104,38 +122,78 @@ def zero(device: torch.device) -> Tensor:
 
 @dataclass
 class Sums:
-    """Like `Window`, but on the device, so that no step waits for a GPU."""
+    """Like `Window`, but what batches cost is on the device; of an update, only its gradient norm is waited for."""
 
     nats: Tensor
     loss: Tensor
-    gradient_norm: Tensor
+    gradient_norm: float = 0.0
     parts: dict[str, Tensor] = field(default_factory=dict)
     tokens: int = 0
     notes: int = 0
     updates: int = 0
+    losses: list[Tensor] = field(default_factory=list)
+    largest_norm: float = 0.0
+    clipped: int = 0
+    broken: int = 0
 
     @classmethod
     def on(cls, device: torch.device) -> "Sums":
         """Nothing summed yet."""
-        return cls(zero(device), zero(device), zero(device))
+        return cls(zero(device), zero(device))
 
-    def add(self, losses: Losses) -> None:
-        """Take what one batch cost."""
-        self.nats += losses.nats
-        self.loss += losses.total.detach()
-        for name, part in losses.parts.items():
-            self.parts.setdefault(name, torch.zeros_like(self.nats)).add_(part)
+    def add(self, costs: Sequence[Losses], own: Counts, total: Counts) -> None:
+        """Take what the batches of one update cost.
+
+        Args:
+            costs: of each batch of this process.
+            own: their targets.
+            total: targets of all processes.
+        """
+        for losses in costs:
+            self.nats += losses.nats
+            for name, part in losses.parts.items():
+                self.parts.setdefault(name, torch.zeros_like(self.nats)).add_(part)
+        loss = torch.stack([losses.total.detach() for losses in costs]).to(self.loss.dtype).sum()
+        self.loss += loss
+        self.losses.append(loss / max(1, total.tokens))
+        self.tokens += own.tokens
+        self.notes += own.notes
+        self.updates += 1
+
+    def add_norm(self, norm: Tensor, clipped: Tensor) -> bool:
+        """Take the gradient norm of an update; False where it is not finite, so that it is better left out.
+
+        Every process has the same gradient by now, so all of them find the same.
+        """
+        value, was_clipped = torch.stack([norm.float(), clipped.float()]).tolist()
+        if not math.isfinite(value):
+            self.broken += 1
+            return False
+        self.gradient_norm += value
+        self.largest_norm = max(self.largest_norm, value)
+        self.clipped += bool(was_clipped)
+        return True
 
     def window(self) -> Window:
         """Plain numbers; waits for the device."""
-        sums = [self.nats, self.loss, self.gradient_norm, *self.parts.values()]
-        nats, loss, norm, *parts = torch.stack(sums).tolist()
+        nats, loss, *rest = torch.stack([self.nats, self.loss, *self.parts.values(), *self.losses]).tolist()
+        parts, losses = rest[: len(self.parts)], rest[len(self.parts) :]
         return Window(
-            nats, loss, self.tokens, self.notes, norm, self.updates, dict(zip(self.parts, parts, strict=True))
+            nats,
+            loss,
+            self.tokens,
+            self.notes,
+            self.gradient_norm,
+            self.updates,
+            dict(zip(self.parts, parts, strict=True)),
+            losses,
+            self.largest_norm,
+            self.clipped,
+            self.broken,
         )
 
 
-def update(learner: Learner, batches: Sequence[Batch], total: Counts, processes: Processes, sums: Sums) -> None:
+def update(learner: Learner, batches: Sequence[Batch], total: Counts, processes: Processes, sums: Sums) -> bool:
     """One optimizer step on this process's `batches`; what it cost is added to `sums`.
 
     The gradient is that of the mean over all targets of all batches of all processes, however they are spread: the
@@ -147,50 +205,57 @@ def update(learner: Learner, batches: Sequence[Batch], total: Counts, processes:
         total: targets of all processes' batches together.
         processes: how many share the work.
         sums: of this process.
+
+    Returns:
+        Whether there was one: weights and optimizers stay as they are where the gradient is not finite.
     """
     accelerator, listener = learner.accelerator, learner.listener
     scale = processes.world * len(batches) / max(1, total.tokens)
     models = [learner.model] if listener is None else [learner.model, listener.model]
-    optimizers = [learner.optimizer] if listener is None else [learner.optimizer, listener.optimizer]
-    learner.objective.balancer.begin()
+    costs, sound, balancer = list[Losses](), True, learner.objective.balancer
+    balancer.begin()
     for batch in batches:
         with accelerator.accumulate(*models):
             losses = _losses(learner, batch.to(accelerator.device), scale)
             accelerator.backward(losses.total * scale)
-            sums.add(losses)
+            costs.append(losses)
             if accelerator.sync_gradients:
-                sums.gradient_norm += _clip(learner)
-            for optimizer in optimizers:
-                optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
-    learner.objective.balancer.step()
+                sound = sums.add_norm(*_clip(learner))
+            if sound:
+                learner.optimizer.step()
+            learner.optimizer.zero_grad(set_to_none=True)
+    if listener is not None:
+        listener.step(sound=sound)
     if learner.average is not None:
         learner.average.update_parameters(learner.plain)
-    own = batch_counts(batches)
-    sums.tokens += own.tokens
-    sums.notes += own.notes
-    sums.updates += 1
+    if sound:
+        balancer.step()
+        sums.add(costs, batch_counts(batches), total)
+    return sound
 
 
 def _losses(learner: Learner, batch: Batch, scale: float) -> Losses:
     """What a batch costs the generator; what it costs the discriminator has had its backward pass already."""
     if not learner.plain.levels:
         logits = learner.model(batch.inputs, start_steps=batch.start_steps)
-        return learner.objective(Outcome(logits, batch.targets, batch.following))
+        outcome = Outcome(logits, batch.targets, batch.following, start_steps=batch.start_steps)
+        return learner.objective(replace(outcome, teacher=learner.expected(batch)))
     known = {"start_steps": batch.start_steps, "following": batch.following, "style": batch.style}
     latent = learner.model(batch.inputs, **known)
-    outcome = Outcome(latent.logits, batch.targets, batch.following, latent)
+    outcome = Outcome(latent.logits, batch.targets, batch.following, latent, start_steps=batch.start_steps)
+    outcome = replace(outcome, teacher=learner.expected(batch))
     if learner.listener is None:
         return learner.objective(outcome)
-    verdict, heard = learner.listener.judge(learner.plain, batch, latent, scale)
+    judged, heard = learner.listener.judge(learner.plain, batch, latent, scale)
     losses = learner.objective(replace(outcome, heard=heard))
-    judged = {DISCRIMINATOR: verdict.loss.detach(), DISCRIMINATOR_ACCURACY: verdict.correct, HEARD: heard.tokens.sum()}
     return replace(losses, parts=losses.parts | judged)
 
 
-def _clip(learner: Learner) -> Tensor:
-    norm: Tensor = learner.accelerator.clip_grad_norm_(learner.plain.parameters(), learner.clip_norm or float("inf"))
+def _clip(learner: Learner) -> tuple[Tensor, Tensor]:
+    """The gradient's norm before clipping, and whether it was clipped."""
+    limit = learner.clip_norm or float("inf")
+    norm: Tensor = learner.accelerator.clip_grad_norm_(learner.plain.parameters(), limit)
     if learner.accelerator.scaler is not None:
         # An fp16 scaler finds its scale by overflowing now and then; it skips such steps itself.
         norm = torch.nan_to_num(norm, nan=0.0, posinf=0.0)
-    return norm
+    return norm, norm > limit
