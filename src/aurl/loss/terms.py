@@ -11,11 +11,11 @@ from torch import Tensor
 from aurl.loss.adversarial import Heard, deception, deception_of_each, feature_distance
 from aurl.loss.bag import bag_sum
 from aurl.loss.kl import AddUp, alone, with_free_bits
+from aurl.loss.musical.expected import Expected, expected
 from aurl.loss.musical.played import Played, played
 from aurl.loss.reconstruction import cross_entropy_sum
 from aurl.model.latents import Level
 from aurl.model.latents.parts import Reconstruction
-from aurl.tokens.vocabulary import NOTE_ON, TIME_SHIFT
 
 RECONSTRUCTION, ECHO = "reconstruction", "echo"
 ADVERSARIAL, FEATURE_MATCHING = "adversarial", "feature_matching"
@@ -54,14 +54,9 @@ class Outcome:
         return played(self.following, self.targets, self.start_steps)
 
     @cached_property
-    def pitches(self) -> Tensor:
-        """(B, T, 128) how likely each pitch is if a note begins, with gradient."""
-        return self.logits[..., NOTE_ON.start : NOTE_ON.stop].float().softmax(-1)
-
-    @cached_property
-    def waits(self) -> Tensor:
-        """(B, T, 512) how likely each wait is, from 1 step to 512, if time passes, with gradient."""
-        return self.logits[..., TIME_SHIFT.start : TIME_SHIFT.stop].float().softmax(-1)
+    def expected(self) -> Expected:
+        """What is expected of the next note and the next wait, with gradient."""
+        return expected(self.logits)
 
 
 class Charge(NamedTuple):

@@ -73,7 +73,7 @@ def test_mass_on_a_harsher_note_costs_more():
 def test_the_distance_by_hand():
     """Half of G is expected as F. Classes: ±0.5. Intervals with C and E: a fourth for a fifth (5), 1 for 3."""
     outcome = expecting(CHORD, {2: {on(67): 0.5, on(65): 0.5}})
-    found = harmony_distance(outcome.pitches, outcome.played, segment=64)
+    found = harmony_distance(outcome.expected.pitches, outcome.played, segment=64)
     assert found.item() == pytest.approx(2 * 0.5**2 + 2 * 0.5**2, abs=1e-5)
 
 
@@ -81,7 +81,7 @@ def test_what_evens_out_within_a_segment_costs_nothing():
     """C expected as D and D as C, nothing else sounding; in segments of one id both are wrong."""
     ids = [on(60), off(60), on(62), off(62)]
     outcome = expecting(ids, {0: {on(62): 1.0}, 2: {on(60): 1.0}})
-    found = [harmony_distance(outcome.pitches, outcome.played, segment=size).item() for size in (4, 1)]
+    found = [harmony_distance(outcome.expected.pitches, outcome.played, segment=size).item() for size in (4, 1)]
     assert found == pytest.approx([0, 4], abs=1e-5)
 
 

@@ -55,7 +55,7 @@ def test_mass_on_a_wider_leap_costs_more():
 def test_the_distance_by_hand():
     """Half of D is expected as C an octave higher: a unison (folded) for a second, and 1 for 2/12 of an octave."""
     outcome = expecting(LINE, {3: {on(62): 0.5, on(72): 0.5}})
-    found = melody_distance(outcome.pitches, outcome.played, segment=64)
+    found = melody_distance(outcome.expected.pitches, outcome.played, segment=64)
     assert found.item() == pytest.approx(2 * 0.5**2 + 2 * (0.5 * (1 - 2 / 12)) ** 2, abs=1e-5)
 
 
@@ -63,7 +63,9 @@ def test_the_way_matters():
     """B below C is as far away as C♯ above it."""
     ids = [on(60), shift(8), on(61)]
     outcome = expecting(ids, {2: {on(59): 1.0}})
-    assert melody_distance(outcome.pitches, outcome.played, segment=64).item() == pytest.approx((2 / 12) ** 2, abs=1e-5)
+    assert melody_distance(outcome.expected.pitches, outcome.played, segment=64).item() == pytest.approx(
+        (2 / 12) ** 2, abs=1e-5
+    )
 
 
 @pytest.mark.parametrize("excess", [True, False])

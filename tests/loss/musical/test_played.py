@@ -65,7 +65,6 @@ def test_notes_and_time_by_hand(band):
     _, found = band
     assert found.note[0].nonzero()[:, 0].tolist() == [8, 9, 14, 23]
     assert found.pitch[0, [8, 9, 14, 23]].tolist() == [60, 64, 67, 62]
-    assert found.shift[0].nonzero()[:, 0].tolist() == [12, 15, 17, 21]
     assert found.now[0, [0, 12, 13, 15, 16, 17, 18, 21, 22]].tolist() == [100, 100, 101, 101, 116, 116, 132, 132, 162]
 
 
@@ -99,7 +98,6 @@ def test_context_is_known_but_does_not_count():
     found = played(ids, targets)
     assert found.note[0].tolist() == [False] * 4 + [True]
     assert found.waits[0].tolist() == [False, False, False, True, False]
-    assert found.shift[0].tolist() == [False, False, False, True, False]
     assert found.melody[0, 4].item() == 72
     assert found.between[0, 3].item() == 8
 

@@ -7,7 +7,6 @@ from tests.support.expected import expecting, off, on, shift
 from aurl.loss.kinds import LOSSES, LossContext
 from aurl.loss.musical.played import played
 from aurl.loss.musical.rhythm import off_grid, off_grid_sum, rhythm_distance, uneven_sum, wait_classes
-from aurl.tokens.vocabulary import NOTE_ON
 
 CPU = torch.device("cpu")
 PULSE = [on(60), shift(32), on(62), shift(16), off(60), shift(16), on(64)]
@@ -99,17 +98,17 @@ def test_classes_of_waits_by_hand():
 
 
 def test_the_distance_by_hand():
-    """A wait of 32 expected as 32, 64 and 48 (half an octave less than it looks); 0.9 notes instead of 1."""
+    """A wait of 32 expected as 32, 64 and 48, and a note as another, or none; 1.1 notes instead of 1."""
     ids = [shift(32), on(60)]
     chances = {
         0: {shift(32): 0.4, shift(64): 0.2, shift(48): 0.2, on(60): 0.2},
-        1: {on(61): 0.7, off(60): 0.3},
+        1: {on(61): 0.7, shift(9): 0.1, off(60): 0.2},  # the last is neither a note nor a wait
     }
     outcome = expecting(ids, chances)
-    onset = outcome.log_probabilities.exp()[..., : NOTE_ON.stop].sum(-1)
-    found = rhythm_distance(outcome.waits, onset, outcome.played, targets=outcome.targets, segment=64)
+    _, waits, begins = outcome.expected
+    found = rhythm_distance(waits, begins, targets=outcome.targets, segment=64)
     moved = 0.25 + 0.25 * (math.log2(48) - 5)
-    assert found.item() == pytest.approx(2 * moved**2 + 0.1**2, abs=1e-5)
+    assert found.item() == pytest.approx(2 * moved**2 + (0.2 + 0.7 / 0.8 - 1) ** 2, abs=1e-5)
     (charge,) = LOSSES.build("perceptual_rhythm", LossContext("transformer"))(outcome).values()
     assert charge.shown.item() == pytest.approx(found.item(), rel=1e-5)
 
@@ -126,7 +125,7 @@ def test_gradients(excess):
         return (
             off_grid_sum(likely, what, targets=music, excess=excess),
             uneven_sum(likely, what, targets=music, excess=excess),
-            rhythm_distance(likely, onset + part.mean(-1), what, targets=music, segment=4),
+            rhythm_distance(likely, onset + part.mean(-1), targets=music, segment=4),
         )
 
     assert torch.autograd.gradcheck(costs, (logits[..., 12:24].clone().requires_grad_(),))

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot, pad
 
 from aurl.loss.kinds.registry import LOSSES, LossContext, Weight
-from aurl.loss.musical.expected import beyond, expectation, squared_counts
+from aurl.loss.musical.expected import beyond, counts, expectation, squared
 from aurl.loss.musical.played import Played
 from aurl.loss.musical.term import MusicalTerm
 from aurl.model.discriminator.features import intervals
@@ -61,9 +61,9 @@ def harmony_distance(pitches: Tensor, played: Played, *, segment: int) -> Tensor
         segment: targets whose counts are compared.
     """
     real = one_hot(played.pitch % PITCH_CLASSES, PITCH_CLASSES)
-    surprise = (pitch_classes(pitches) - real) * played.note[..., None]
+    surprise = pitch_classes(pitches) - real
     heard = intervals(surprise, played.sounding.to(surprise.dtype))
-    return squared_counts(torch.cat([surprise, heard], -1), segment)
+    return squared(counts(torch.cat([surprise, heard], -1), played.note, segment))
 
 
 @LOSSES.register("harsh_intervals")
@@ -76,5 +76,7 @@ def harsh_intervals(context: LossContext, *, weight: Weight = 0.05, excess: bool
         excess: Count only what is harsher than the real note; false: all of it, what composers wrote too.
     """
     return MusicalTerm(
-        "harsh_intervals", weight, lambda heard: harsh_intervals_sum(heard.pitches, heard.played, excess=excess)
+        "harsh_intervals",
+        weight,
+        lambda heard: harsh_intervals_sum(heard.expected.pitches, heard.played, excess=excess),
     )

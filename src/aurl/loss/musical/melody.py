@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from aurl.loss.kinds.registry import LOSSES, LossContext, Weight
-from aurl.loss.musical.expected import beyond, expectation, squared_counts
+from aurl.loss.musical.expected import beyond, counts, expectation, squared
 from aurl.loss.musical.harmony import pitch_classes
 from aurl.loss.musical.played import Played
 from aurl.loss.musical.term import MusicalTerm
@@ -56,11 +56,12 @@ def melody_distance(pitches: Tensor, played: Played, *, segment: int) -> Tensor:
         played: what really sounds.
         segment: targets whose counts are compared.
     """
-    surprise = (pitches - one_hot(played.pitch, NOTE_ON.size)) * in_line(played)[..., None]
+    surprise = pitches - one_hot(played.pitch, NOTE_ON.size)
     before = one_hot(played.melody.clamp(min=0) % PITCH_CLASSES, PITCH_CLASSES).to(pitches.dtype)
     way = from_line(played).clamp(-OCTAVE, OCTAVE).to(pitches.dtype) / OCTAVE
     course = torch.stack([(surprise * way).sum(-1), (surprise * way.abs()).sum(-1)], -1)
-    return squared_counts(torch.cat([intervals(pitch_classes(surprise), before), course], -1), segment)
+    line = torch.cat([intervals(pitch_classes(surprise), before), course], -1)
+    return squared(counts(line, in_line(played), segment))
 
 
 @LOSSES.register("leaps")
@@ -80,5 +81,5 @@ def leaps(
         excess: Count only what is wider than the real interval; false: all leaps, what composers wrote too.
     """
     return MusicalTerm(
-        "leaps", weight, lambda heard: leaps_sum(heard.pitches, heard.played, largest=largest, excess=excess)
+        "leaps", weight, lambda heard: leaps_sum(heard.expected.pitches, heard.played, largest=largest, excess=excess)
     )

@@ -12,14 +12,13 @@ from aurl.loss.musical.rhythm import rhythm_distance
 from aurl.loss.musical.term import MusicalTerm
 from aurl.loss.terms import Outcome
 from aurl.model.discriminator.features import SEGMENT_TOKENS
-from aurl.tokens.vocabulary import NOTE_ON
 
 Segment = Annotated[int, Ge(1)]
 
 
 @LOSSES.register("perceptual_rhythm")
 def perceptual_rhythm(context: LossContext, *, weight: Weight = 0.01, segment: Segment = SEGMENT_TOKENS) -> MusicalTerm:
-    """How many notes begin, and how long one waits between ids.
+    """How many notes begin, and how long one waits in between.
 
     Args:
         context: Of what is trained.
@@ -28,8 +27,8 @@ def perceptual_rhythm(context: LossContext, *, weight: Weight = 0.01, segment: S
     """
 
     def cost(heard: Outcome) -> Tensor:
-        onset = heard.log_probabilities[..., NOTE_ON.start : NOTE_ON.stop].logsumexp(-1).exp()
-        return rhythm_distance(heard.waits, onset, heard.played, targets=heard.targets, segment=segment)
+        _, waits, begins = heard.expected
+        return rhythm_distance(waits, begins, targets=heard.targets, segment=segment)
 
     return MusicalTerm("perceptual_rhythm", weight, cost)
 
@@ -46,7 +45,9 @@ def perceptual_harmony(
         segment: Ids in which expected and real counts are compared.
     """
     return MusicalTerm(
-        "perceptual_harmony", weight, lambda heard: harmony_distance(heard.pitches, heard.played, segment=segment)
+        "perceptual_harmony",
+        weight,
+        lambda heard: harmony_distance(heard.expected.pitches, heard.played, segment=segment),
     )
 
 
@@ -60,5 +61,7 @@ def perceptual_melody(context: LossContext, *, weight: Weight = 0.01, segment: S
         segment: Ids in which expected and real counts are compared.
     """
     return MusicalTerm(
-        "perceptual_melody", weight, lambda heard: melody_distance(heard.pitches, heard.played, segment=segment)
+        "perceptual_melody",
+        weight,
+        lambda heard: melody_distance(heard.expected.pitches, heard.played, segment=segment),
     )

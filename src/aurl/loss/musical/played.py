@@ -30,7 +30,6 @@ class Played(NamedTuple):
     """At each target, before it is played.
 
     Args:
-        shift: (B, T) bool, whether the target is a TIME_SHIFT.
         note: (B, T) bool, whether it begins a note that is no drum.
         pitch: (B, T) of that note, 0–127; of no meaning elsewhere.
         sounding: (B, T, 12) float, 1 for each pitch class that sounds, drums apart.
@@ -41,7 +40,6 @@ class Played(NamedTuple):
         between: (B, T) steps between the two moments before, or -1: fewer are known.
     """
 
-    shift: Tensor
     note: Tensor
     pitch: Tensor
     sounding: Tensor
@@ -79,7 +77,6 @@ def played(ids: Tensor, targets: Tensor, start_steps: Tensor | None = None) -> P
     moments = _moments(on, at)
     waits, since, between = _waiting(ids, at, steps, moments)
     return Played(
-        within(targets, TIME_SHIFT),
         on & ~drum & counts,
         pitch,
         sounding(ids, part, drum),

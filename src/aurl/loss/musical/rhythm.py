@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from aurl.loss.kinds.registry import LOSSES, LossContext, Weight
-from aurl.loss.musical.expected import beyond, expectation, squared_counts
+from aurl.loss.musical.expected import beyond, counts, expectation, squared
 from aurl.loss.musical.played import Played, within
 from aurl.loss.musical.term import MusicalTerm
 from aurl.loss.terms import Outcome
 from aurl.model.discriminator.notes import NONE
-from aurl.tokens.vocabulary import MAX_SHIFT_STEPS, NOTE_ON, PAD, STEPS_PER_BEAT, TIME_SHIFT
+from aurl.tokens.vocabulary import MAX_SHIFT_STEPS, NOTE_ON, STEPS_PER_BEAT, TIME_SHIFT
 
 GRID_PER_BEAT = (4, 3)
 """Notes fall on sixteenths, or on triplets of eighths."""
@@ -76,21 +76,23 @@ def uneven_sum(waits: Tensor, played: Played, *, targets: Tensor, excess: bool) 
     return expectation(waits, beyond(uneven, real, excess=excess), counted)
 
 
-def rhythm_distance(waits: Tensor, onset: Tensor, played: Played, *, targets: Tensor, segment: int) -> Tensor:
-    """Squared difference of expected and real counts in each segment, of onsets and of waits by length, summed.
+def rhythm_distance(waits: Tensor, begins: Tensor, *, targets: Tensor, segment: int) -> Tensor:
+    """Squared difference of expected and real counts in each segment, summed over segments.
+
+    Counted are waits by their length, and how often a note begins where a note or a wait comes next.
 
     Args:
         waits: (B, T, 512) how likely each wait is, from 1 step on.
-        onset: (B, T) how likely it is that a note begins.
-        played: what really sounds.
+        begins: (B, T) how likely it is that a note begins.
         targets: (B, T) ids, PAD where nothing counts.
         segment: targets whose counts are compared.
     """
     table = wait_classes(waits.device).to(waits.dtype)
-    real = table[(targets - TIME_SHIFT.start).clamp(0, MAX_SHIFT_STEPS - 1)]
-    length = (waits @ table - real) * played.shift[..., None]
-    begins = (onset - within(targets, NOTE_ON).to(onset.dtype)) * (targets != PAD)
-    return squared_counts(torch.cat([length, begins[..., None]], -1), segment)
+    note, shift = within(targets, NOTE_ON), within(targets, TIME_SHIFT)
+    real = counts(table[(targets - TIME_SHIFT.start).clamp(0, MAX_SHIFT_STEPS - 1)], shift, segment)
+    lengths = counts(waits, shift, segment) @ table - real
+    onsets = counts((begins - note.to(begins.dtype))[..., None], note | shift, segment)
+    return squared(lengths) + squared(onsets)
 
 
 @LOSSES.register("rhythm_regularity")
@@ -105,6 +107,6 @@ def rhythm_regularity(context: LossContext, *, weight: Weight = 0.05, excess: bo
     irregular = off_grid_sum if context.time_base == "beats" else uneven_sum
 
     def cost(heard: Outcome) -> Tensor:
-        return irregular(heard.waits, heard.played, targets=heard.targets, excess=excess)
+        return irregular(heard.expected.waits, heard.played, targets=heard.targets, excess=excess)
 
     return MusicalTerm("rhythm_regularity", weight, cost)
