@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,10 @@ from aurl.registry import HOMES
 DEFAULT_ORIGIN = "default"
 SIZE_KEY = "model.d_model"
 """The key that every size sets: who has set it has chosen a size."""
+
+
+MODEL_TABLES = ("model", "latent")
+"""What decides which weights fit."""
 
 
 class Profile(BaseModel):
@@ -115,6 +119,7 @@ def load_profile(
     default_size: str | None = None,
     check: Collection[str] | None = None,
     start: Path | None = None,
+    like: Path | None = None,
 ) -> Profile:
     """Merge, lowest first: packaged < user < nearest `aurl.toml` < `names` < `AURL_*` < `overrides` < `flags`.
 
@@ -125,12 +130,13 @@ def load_profile(
         default_size: packaged size that is laid under everything where nobody has chosen a size.
         check: registries whose components are checked now; None: all of them.
         start: folder from which the nearest `aurl.toml` is looked for; the working folder by default.
+        like: profile of a run whose model is built again; only `names` and what comes after them may change it.
 
     Raises:
         ProfileError: every fault at once.
         NotFoundError: a profile that is named does not exist.
     """
-    standing = [*standing_layers(start)]
+    standing = [*standing_layers(start), *(() if like is None else _model_layers(like))]
     named = [layer for name in names for layer in named_layers(name)]
     single = [*override_layers(overrides)]
     upper = [*standing, *named, *environment_layers(os.environ), *single, *flag_layer(flags or {})]
@@ -142,6 +148,15 @@ def load_profile(
     profile = _validate(merged, HOMES if check is None else check, faults)
     profile._default_size = size
     return profile
+
+
+def _model_layers(path: Path) -> Iterator[Layer | Fault]:
+    """What a profile says of the model, and nothing else of it."""
+    for layer in file_layers(path):
+        if isinstance(layer, Fault):
+            yield layer
+        else:
+            yield Layer(layer.origin, {name: layer.table[name] for name in MODEL_TABLES if name in layer.table})
 
 
 def read_resolved(path: Path) -> Profile:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
@@ -9,6 +10,7 @@ from accelerate import Accelerator
 from aurl.errors import DamagedError, UsageError
 from aurl.loss.objective import build_objective
 from aurl.model.build import HasVocabulary, build_discriminator, build_model
+from aurl.model.lora import adapt
 from aurl.model.vae_gan import MusicTransformerVAEGAN
 from aurl.model.weights import load_weights
 from aurl.profile import Profile
@@ -23,9 +25,12 @@ from aurl.training.checkpoint import (
     Found,
     read_tensors,
 )
+from aurl.training.distillation import load_teacher
 from aurl.training.optim import OPTIMIZERS, load_optimizer_tensors
 from aurl.training.phases import kl_schedule
 from aurl.training.random_state import seed_process
+from aurl.training.stages import remembered, same_optimizer
+from aurl.training.start import load_start
 from aurl.training.state import Stateful, TrainingState
 from aurl.training.steps import Learner
 
@@ -36,6 +41,10 @@ def build_learner(
     accelerator: Accelerator,
     found: Found | None,
     styles: Sequence[str] = (),
+    *,
+    before: Profile | None = None,
+    start: Path | None = None,
+    teacher: Mapping[str, str] | None = None,
 ) -> Learner:
     """Everything that an update touches; all processes begin with the same weights.
 
@@ -45,15 +54,23 @@ def build_learner(
         accelerator: where it is to be.
         found: checkpoint to go on from.
         styles: names of those that the prior can be told.
+        before: what the checkpoint was made by, if that was the stage before this one.
+        start: folder of the run, if there are weights in it to start from.
+        teacher: what the run knows of its teacher, None without.
 
     Raises:
         DamagedError: the checkpoint does not fit the profile.
+        NotFoundError: the teacher is gone.
         UsageError: the precision is not one that two optimizers can share.
     """
     training = profile.training
     seed_process(training.seed, rank=0)
     plain = build_model(profile, codec, styles).to(accelerator.device)
     plain.level_dropout = profile.latent.level_dropout
+    if start is not None and found is None:
+        load_start(plain, start)
+    if training.lora is not None:
+        adapt(plain, **training.lora.model_dump())
     if plain.bags is not None and not profile.loss.bag:
         plain.bags.requires_grad_(False)  # processes would wait for gradients that never come
     if plain.echo is not None and not profile.loss.echo:
@@ -62,7 +79,8 @@ def build_learner(
     average = average_weights(plain, training.ema_decay) if training.ema_decay else None
     if found is not None:
         load_weights(plain, found.folder / f"{MODEL}.safetensors")
-        load_optimizer_tensors(optimizer, plain, read_tensors(found.folder, OPTIMIZER))
+        if same_optimizer(before, profile):
+            load_optimizer_tensors(optimizer, plain, read_tensors(found.folder, OPTIMIZER))
         if average is not None:
             load_weights(average.module, found.folder / f"{EMA}.safetensors")
             average.n_averaged.fill_(TrainingState.from_json(found.state["training"]).step)
@@ -74,9 +92,13 @@ def build_learner(
     schedule = kl_schedule(profile)
     memory: dict[str, Stateful] = {"balancing": objective.balancer, "kl_schedule": schedule}
     if found is not None:
-        recall(memory, found.state.get("memory", {}))
+        known = remembered(memory, before, profile)
+        recall({name: memory[name] for name in known}, found.state.get("memory", {}))
     clip_norm = training.clip_norm
-    return Learner(accelerator, model, plain, prepared, objective, average, clip_norm, adversary, memory, schedule)
+    taught_by = None if teacher is None else load_teacher(teacher, accelerator.device)
+    return Learner(
+        accelerator, model, plain, prepared, objective, average, clip_norm, adversary, memory, schedule, taught_by
+    )
 
 
 def recall(memory: Mapping[str, Stateful], states: Mapping[str, Any]) -> None:

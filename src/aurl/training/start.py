@@ -66,6 +66,11 @@ def find_named(named: str, home: Home) -> Path:
     return find_checkpoint(home.run(run), checkpoint) if at else home.run(named)
 
 
+def run_of(folder: Path) -> Path:
+    """The run's folder, of that itself or of one of its checkpoints."""
+    return folder.parent.parent if folder.name.startswith(STEP_PREFIX) else folder
+
+
 def open_source(folder: Path) -> Source:
     """The run in `folder` (its best checkpoint), or the run and the checkpoint that `folder` is.
 
@@ -74,11 +79,10 @@ def open_source(folder: Path) -> Source:
         DamagedError: a file is missing or differs from its checksum.
     """
     folder = folder.resolve()
-    inside = folder.name.startswith(STEP_PREFIX)
-    run = folder.parent.parent if inside else folder
+    run = run_of(folder)
     if not (run / "run.json").is_file():
         raise NotFoundError(f"{run} is no run: it has no run.json", hint="name a run, or a checkpoint in it")
-    checkpoint = find_checkpoint(run, folder.name if inside else BEST)
+    checkpoint = find_checkpoint(run, BEST if folder == run else folder.name)
     covered = verify_manifest(checkpoint)
     weights = next((name for name in (EMA_FILE, MODEL_FILE) if name in covered), None)
     facts = read_json(run / "run.json")

@@ -20,7 +20,7 @@ from aurl.training.setup import create_checked
 from aurl.training.sitting import train_here
 
 logger = logging.getLogger(__name__)
-FIXED_KEYS = frozenset({"seed", "accumulation", "precision", "ema_decay"})
+FIXED_KEYS = frozenset({"seed", "accumulation", "precision", "ema_decay", "lora", "teacher"})
 """Keys of the training section that a run keeps to its end."""
 
 
@@ -29,6 +29,7 @@ def fit(
     dataset_folder: Path,
     run_folder: Path | Callable[[], Path],
     *,
+    start_from: Path | None = None,
     processes: int = 1,
     threads: int | None = None,
     device: str | None = None,
@@ -43,6 +44,7 @@ def fit(
         profile: what to build and how to train it.
         dataset_folder: made by `prepare`.
         run_folder: where the run belongs, or what decides it; called in the main process only.
+        start_from: folder of a run, whose best weights it begins with, or of one of its checkpoints.
         processes: how many to start on this machine, each with batches of its own; 1 trains in this process.
         threads: torch threads of each process; None: the physical cores, shared.
         device: "cpu" leaves a GPU alone; else the fastest there is.
@@ -50,7 +52,8 @@ def fit(
         interrupts: looked at between steps.
 
     Raises:
-        UsageError: the run exists, or the data set is too small for one batch.
+        UsageError: the run exists, the data set is too small for one batch, or weights of another run do not fit.
+        NotFoundError: the run to start from, or the teacher, is not there.
         DivergedError: the loss is no longer a number.
         LockedError: another process trains the run.
     """
@@ -58,7 +61,7 @@ def fit(
 
     def create() -> Run:
         folder = run_folder if isinstance(run_folder, Path) else run_folder()
-        return create_checked(folder, profile, dataset_folder, processes=world)
+        return create_checked(folder, profile, dataset_folder, processes=world, start_from=start_from)
 
     run = create() if environment_world() == 1 else start_accelerator(profile, device=device)[1].on_main(create)
     return _train(run, world, threads=threads, device=device, report=report, interrupts=interrupts or Interrupts())
