@@ -20,9 +20,9 @@ SHARED = (
 """What all rows share; the size is one that two cores can train by the dozen."""
 NO_HINTS = ("loss.bag=0", "loss.echo=0")
 NO_FREE_BITS = ("loss.free_bits_global=0", "loss.free_bits_local=0", "loss.free_bits_fine=0")
-CONSTRAINTS = tuple(f"loss.terms.{kind}.weight=0.05" for kind in ("rhythm_regularity", "harsh_intervals", "leaps"))
-PERCEPTUAL = tuple(f"loss.terms.perceptual_{kind}.weight=0.1" for kind in ("rhythm", "harmony", "melody"))
-REGULARISERS = tuple(f"loss.terms.{kind}.weight=0.01" for kind in ("mutual_information", "orthogonality", "sparsity"))
+CONSTRAINTS = tuple(f"loss.terms.{kind}={{}}" for kind in ("rhythm_regularity", "harsh_intervals", "leaps"))
+PERCEPTUAL = tuple(f"loss.terms.perceptual_{kind}={{}}" for kind in ("rhythm", "harmony", "melody"))
+REGULARISERS = tuple(f"loss.terms.{kind}={{}}" for kind in ("mutual_information", "orthogonality", "sparsity"))
 MUSICAL = 'loss.reconstruction={kind="musical"}'
 
 
