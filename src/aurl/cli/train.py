@@ -1,13 +1,23 @@
 """`aurl train`: data set + profile → a run."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from aurl.cli.bars import duration
 from aurl.cli.dataset import as_prepared, find_dataset
-from aurl.cli.options import DataName, Device, MaxMinutes, MaxSteps, Overrides, ProcessCount, Profiles, Threads
+from aurl.cli.options import (
+    DataName,
+    Device,
+    MaxMinutes,
+    MaxSteps,
+    Overrides,
+    ProcessCount,
+    Profiles,
+    Threads,
+    complete_runs,
+)
 from aurl.cli.output import Output, table
 from aurl.cli.signals import exit_code, listening
 from aurl.errors import ExitCode
@@ -25,6 +35,24 @@ def train(
     name: Annotated[
         str | None, typer.Option("--name", "-n", metavar="NAME", help="Name of the run; date and time by default.")
     ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="RUN[@CHECKPOINT]",
+            help="Start from the weights of another run, its best ones by default; its model is built again.",
+            autocompletion=complete_runs,
+        ),
+    ] = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            "--teacher",
+            metavar="RUN[@CHECKPOINT]",
+            help="Learn from what this run's model expects, too.",
+            autocompletion=complete_runs,
+        ),
+    ] = None,
     max_steps: MaxSteps = None,
     max_minutes: MaxMinutes = None,
     processes: ProcessCount = None,
@@ -41,8 +69,11 @@ def train(
     if name is not None:
         home.new_run(name)
     device = check_device(device)
-    flags = {"training.max_steps": max_steps, "training.max_minutes": max_minutes}
-    resolved = load_profile(profile or (), overrides or (), flags=flags, default_size=default_size(device))
+    start_from, like = _start(home, start)
+    flags: dict[str, Any] = {"training.max_steps": max_steps, "training.max_minutes": max_minutes}
+    flags |= {} if teacher is None else {"training.teacher": teacher, "loss.terms.distillation": {}}
+    size = default_size(device)
+    resolved = load_profile(profile or (), overrides or (), flags=flags, default_size=size, like=like)
     if resolved.default_size:
         output.note(f"size: {resolved.default_size}, which suits this device ({device}); --profile chooses another")
     from aurl.training.trainer import fit
@@ -52,6 +83,7 @@ def train(
             as_prepared(output, resolved, dataset),
             dataset,
             lambda: _new_run(output, home, name),
+            start_from=start_from,
             processes=processes or 1,
             threads=threads,
             device=device,
@@ -59,6 +91,17 @@ def train(
             interrupts=interrupts,
         )
     return show_result(output, "train", result)
+
+
+def _start(home: "Home", named: str | None) -> tuple[Path | None, Path | None]:
+    """Folder of the run or checkpoint to start from, and the profile of that run."""
+    if named is None:
+        return None, None
+    from aurl.training.run import PROFILE_NAME
+    from aurl.training.start import find_named, run_of
+
+    folder = find_named(named, home)
+    return folder, run_of(folder) / PROFILE_NAME
 
 
 def _new_run(output: Output, home: "Home", name: str | None) -> Path:
