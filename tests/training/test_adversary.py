@@ -6,11 +6,13 @@ from tests.support.training import latent_profile
 from torch import nn
 
 from aurl.loss.adversarial import deception, feature_distance
+from aurl.loss.penalties import Penalties
 from aurl.model.build import build_discriminator, build_model
 from aurl.tokens.codec import Codec
 from aurl.tokens.vocabulary import BOS, NOTE_ON, PAD
 from aurl.training.adversary import Adversary, discriminator_optimizer, frozen
 from aurl.training.batches import Batch
+from aurl.training.stabiliser import Stabiliser
 
 
 def batch() -> Batch:
@@ -23,6 +25,17 @@ def batch() -> Batch:
     return Batch.of({"ids": ids, "start_steps": nothing, "context": nothing})
 
 
+ALWAYS = {"warm_start": 0, "skip_above": 1.0, "skip_below": 0.0, "measure_every": 1, "harm": 0.0, "r1_every": 2}
+NONE = Penalties()
+
+
+def an_adversary(accelerator, plain, stage=3, *, penalties=NONE, scaler=None, **balance) -> Adversary:
+    """With every turn for both sides, unless `balance` says otherwise."""
+    stabiliser = Stabiliser(**{**ALWAYS, "weight_cap": 0.0, **balance})
+    optimizer, weights = discriminator_optimizer(plain, 1e-3), {"adversarial": 0.3, "feature_matching": 0.1}
+    return Adversary(accelerator, plain, plain, optimizer, stabiliser, weights, penalties, scaler, stage)
+
+
 @pytest.fixture(params=[1, 3])
 def played(request):
     """(adversary, generator, batch, what the generator made of it), at a stage."""
@@ -33,11 +46,9 @@ def played(request):
         nn.init.normal_(parameter, std=0.1)  # they begin at zero, and would pass no gradient on
     AcceleratorState._reset_state(reset_partial_state=True)
     accelerator = Accelerator(cpu=True)
-    plain = build_discriminator(profile, generator)
-    model, optimizer = accelerator.prepare(plain, discriminator_optimizer(plain, 1e-3))
     one = batch()
     latent = generator(one.inputs, start_steps=one.start_steps, following=one.following)
-    return Adversary(accelerator, model, plain, optimizer, stage=request.param), generator, one, latent
+    return an_adversary(accelerator, build_discriminator(profile, generator), request.param), generator, one, latent
 
 
 def gradients(module: nn.Module) -> dict[str, torch.Tensor]:
@@ -46,7 +57,7 @@ def gradients(module: nn.Module) -> dict[str, torch.Tensor]:
 
 def test_each_side_learns_from_its_own_loss_only(played):
     adversary, generator, one, latent = played
-    verdict, heard = adversary.judge(generator, one, latent, scale=0.5)
+    parts, heard = adversary.judge(generator, one, latent, scale=0.5)
     own = gradients(adversary.plain)
     assert own
     assert not gradients(generator)
@@ -56,7 +67,7 @@ def test_each_side_learns_from_its_own_loss_only(played):
     assert all(gradient.isfinite().all() for gradient in found.values())
     assert {name.partition(".")[0] for name in found} >= {"embedding", "decoder", "latent_stream", "encoder"}
     assert found["decoder.blocks.0.attention.qkv.weight"].abs().sum() > 0
-    assert verdict.loss.requires_grad
+    assert not any(part.requires_grad for part in parts.values())
     assert heard.tokens.tolist() == [48, 29]
 
 
@@ -76,10 +87,10 @@ def test_it_learns_to_tell_them_apart(played):
     for _ in range(20):
         with torch.no_grad():
             latent = generator(one.inputs, start_steps=one.start_steps, following=one.following)
-        verdict, _ = adversary.judge(generator, one, latent, scale=1.0)
-        adversary.optimizer.step()
-        adversary.optimizer.zero_grad()
-        losses.append(verdict.loss.item() / 77)
+        parts, _ = adversary.judge(generator, one, latent, scale=1.0)
+        adversary.step(sound=True)
+        losses.append(parts["discriminator"].item() / 77)
+    assert adversary.stabiliser.history[-1].discriminator == pytest.approx(losses[-1])
     assert losses[-1] < min(losses[0], 2.0) - 0.2  # 2: both hinges where it knows nothing
 
 

@@ -31,12 +31,18 @@ def test_metrics_are_means_of_their_own_counts():
 
 def test_what_a_discriminator_says_is_a_mean_of_what_it_heard():
     parts = {"discriminator": 12.0, "discriminator_accuracy": 3.0, "adversarial": 1.5, "feature_matching": 6.0}
-    metrics = metrics_of(Window(tokens=15, parts=parts | {"heard": 6.0}))
-    assert {name: value for name, value in metrics.items() if value} == {
+    parts |= {"discriminator_music": 8.0, "adversarial_music": 1.0, "r1": 3.0, "gradient_penalty": 3.0}
+    counts = {"judged": 6.0, "judged_music": 4.0, "heard": 3.0, "heard_music": 2.0, "regularised": 1.5}
+    metrics = metrics_of(Window(tokens=15, updates=1, parts=parts | counts))
+    assert {name: value for name, value in metrics.items() if value and name.startswith("train/")} == {
         "train/discriminator": 2.0,
         "train/discriminator_accuracy": 0.5,
-        "train/adversarial": 0.25,
-        "train/feature_matching": 1.0,
+        "train/discriminator_music": 2.0,
+        "train/adversarial": 0.5,
+        "train/adversarial_music": 0.5,
+        "train/feature_matching": 2.0,
+        "train/r1": 2.0,
+        "train/gradient_penalty": 0.5,
     }
 
 

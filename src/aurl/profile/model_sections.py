@@ -138,6 +138,33 @@ class Discriminator(Section):
         description="Shares of the training after start from which the first, second and further scales are heard.",
     )
     start: float = Field(default=0.3, ge=0, lt=1, description="Share of the training after which it takes part.")
+    warm_start: int = Field(
+        default=100, ge=0, description="Updates in which it learns alone, before the generator hears it."
+    )
+    r1: float = Field(default=0.0, ge=0, description="Weight of its squared slope at real music (R1); 0: none.")
+    r1_every: int = Field(default=16, ge=1, description="Its steps between two times that R1 is added, r1_every-fold.")
+    gradient_penalty: float = Field(
+        default=0.0, ge=0, description="Weight of keeping its slope between real music and fakes near 1; 0: none."
+    )
+    measure_every: int = Field(
+        default=10, ge=1, description="Updates between two looks at its accuracy and at the balance of gradients."
+    )
+    weight_cap: float = Field(
+        default=0.0,
+        ge=0,
+        description="Most by which loss.adversarial and loss.feature_matching are multiplied so that they are shares "
+        "of the likelihood's gradient; 0: they stay as they are.",
+    )
+    skip_above: Share = Field(default=0.95, description="Accuracy above which it takes no steps.")
+    skip_below: Share = Field(
+        default=0.5, validate_default=True, description="Accuracy below which the generator does not listen."
+    )
+    harm: float = Field(
+        default=0.01,
+        ge=0,
+        description="Share by which validation may be worse than before the generator listened; twice in a row, and "
+        "the adversary is switched off. 0: it never is.",
+    )
 
     @field_validator("scales")
     @classmethod
@@ -147,3 +174,11 @@ class Discriminator(Section):
         if len(set(scales)) < len(scales):
             raise ValueError("a scale is named twice")
         return scales
+
+    @field_validator("skip_below")
+    @classmethod
+    def _someone_learns(cls, below: float, info: ValidationInfo) -> float:
+        above = info.data.get("skip_above")
+        if above is not None and below > above:
+            raise ValueError(f"with skip_above {above} neither side would learn in between")
+        return below

@@ -6,9 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
+from torch import nn
+from torch.amp import GradScaler
 
-from aurl.errors import DamagedError, UsageError
+from aurl.errors import DamagedError
 from aurl.loss.objective import build_objective
+from aurl.loss.penalties import Penalties
+from aurl.loss.terms import ADVERSARIAL, FEATURE_MATCHING
 from aurl.model.build import HasVocabulary, build_discriminator, build_model
 from aurl.model.lora import adapt
 from aurl.model.vae_gan import MusicTransformerVAEGAN
@@ -29,6 +33,7 @@ from aurl.training.distillation import load_teacher
 from aurl.training.optim import OPTIMIZERS, load_optimizer_tensors
 from aurl.training.phases import kl_schedule
 from aurl.training.random_state import seed_process
+from aurl.training.stabiliser import Stabiliser
 from aurl.training.stages import remembered, same_optimizer
 from aurl.training.start import load_start
 from aurl.training.state import Stateful, TrainingState
@@ -91,6 +96,7 @@ def build_learner(
     objective = build_objective(profile, plain.levels, add_up=partial(accelerator.reduce, reduction="sum"))
     schedule = kl_schedule(profile)
     memory: dict[str, Stateful] = {"balancing": objective.balancer, "kl_schedule": schedule}
+    memory |= adversary.memory if adversary is not None else {}
     if found is not None:
         known = remembered(memory, before, profile)
         recall({name: memory[name] for name in known}, found.state.get("memory", {}))
@@ -117,17 +123,42 @@ def recall(memory: Mapping[str, Stateful], states: Mapping[str, Any]) -> None:
 def _adversary(
     profile: Profile, generator: MusicTransformerVAEGAN, accelerator: Accelerator, found: Found | None
 ) -> Adversary:
-    if accelerator.scaler is not None:
-        raise UsageError(
-            "mode vae_gan cannot be trained in fp16: one loss scale does not suit two optimizers",
-            hint='choose training.precision = "bf16" or "fp32"',
-        )
+    section, loss = profile.discriminator, profile.loss
     plain = build_discriminator(profile, generator).to(accelerator.device)
-    optimizer = discriminator_optimizer(plain, profile.discriminator.lr)
+    optimizer = discriminator_optimizer(plain, section.lr)
     if found is not None:
         load_weights(plain, found.folder / f"{DISCRIMINATOR}.safetensors")
         load_optimizer_tensors(optimizer, plain, read_tensors(found.folder, DISCRIMINATOR_OPTIMIZER))
-    if accelerator.ddp_handler is not None:
-        accelerator.ddp_handler.find_unused_parameters = True  # at first some of its parts are not heard
-    model, prepared = accelerator.prepare(plain, optimizer)
-    return Adversary(accelerator, model, plain, prepared)
+    stabiliser = Stabiliser(
+        warm_start=section.warm_start,
+        skip_above=section.skip_above,
+        skip_below=section.skip_below,
+        measure_every=section.measure_every,
+        weight_cap=section.weight_cap,
+        harm=section.harm,
+        r1_every=section.r1_every,
+    )
+    penalties = Penalties(r1=section.r1, r1_every=section.r1_every, gradient_penalty=section.gradient_penalty)
+    return Adversary(
+        accelerator,
+        _shared_out(plain, accelerator),
+        plain,
+        optimizer,
+        stabiliser,
+        {ADVERSARIAL: loss.adversarial, FEATURE_MATCHING: loss.feature_matching},
+        penalties,
+        None if accelerator.scaler is None else GradScaler(accelerator.device.type),
+    )
+
+
+def _shared_out(discriminator: nn.Module, accelerator: Accelerator) -> nn.Module:
+    """As Accelerate wraps it; what it is told of processes is for this model alone, as others may follow."""
+    handler = accelerator.ddp_handler
+    if handler is not None:
+        handler.find_unused_parameters = True  # at first some of its parts are not heard
+    try:
+        model: nn.Module = accelerator.prepare(discriminator)
+    finally:
+        if handler is not None:
+            handler.find_unused_parameters = False
+    return model
