@@ -7,7 +7,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from aurl import __version__
-from aurl.cli import cache, profile, runs
+from aurl.cli import cache, profile, runs, runs_checkpoints
 from aurl.cli.command import with_output
 from aurl.cli.demo import demo
 from aurl.cli.generate import generate
@@ -21,9 +21,9 @@ from aurl.errors import UsageError
 
 COMMANDS: tuple[Callable[..., Any], ...] = (prepare, train, resume, generate, landscape, demo)
 """In the order of `aurl --help`; the function's name is the command's."""
-GROUPS = {
+GROUPS: dict[str, tuple[str, Sequence[Callable[..., Any]]]] = {
     "profile": ("List, show, write and check profiles.", profile.COMMANDS),
-    "runs": ("List, show and compare runs.", runs.COMMANDS),
+    "runs": ("List, show, compare and clean runs.", (*runs.COMMANDS, *runs_checkpoints.COMMANDS)),
     "cache": ("Look at, check, mend and trim what has been prepared once.", cache.COMMANDS),
 }
 """Commands that have subcommands."""

@@ -19,7 +19,7 @@ from aurl.tokens.codec import Codec
 
 CHECKPOINTS = "checkpoints"
 BEST, LATEST = "best", "latest"
-STEP_PREFIX = "step-"
+STEP_PREFIX, AVERAGE_PREFIX = "step-", "average-"
 MODEL_FILE, EMA_FILE = "model.safetensors", "ema.safetensors"
 POINTER_BYTES = 100
 
@@ -52,8 +52,8 @@ class Loaded:
 
     @property
     def step(self) -> int:
-        """Updates that the model has had."""
-        return int(self.checkpoint.name.removeprefix(STEP_PREFIX))
+        """Updates that the model has had; of a mean of checkpoints the newest one's."""
+        return int(self.checkpoint.name.split("-")[1])
 
 
 def load_run(
@@ -109,6 +109,7 @@ def find_checkpoint(run: Path, name: str = BEST) -> Path:
         pointers = [name, LATEST] if name == BEST else [name]
         pointer = next((folder / pointer for pointer in pointers if (folder / pointer).is_file()), None)
         name = _pointed(pointer) if pointer is not None else known[-1]
+    known += sorted(path.name for path in folder.glob(f"{AVERAGE_PREFIX}*") if path.is_dir())
     if name in known:
         return folder / name
     raise NotFoundError(f"{run} has no checkpoint {name!r}", hint=f"known: {BEST}, {LATEST}, {', '.join(known)}")

@@ -11,7 +11,7 @@ of multiples of `keep_every`.
 
 import logging
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,11 @@ def step_of(folder: Path) -> int:
     return int(folder.name.removeprefix(PREFIX))
 
 
+def newest_first(checkpoints: Path, prefix: str = PREFIX) -> list[Path]:
+    """All checkpoints in a folder, whole or not; or other folders whose names begin with `prefix`."""
+    return sorted((path for path in checkpoints.glob(f"{prefix}*") if path.is_dir()), reverse=True)
+
+
 class Checkpoints:
     """The checkpoints of one run; only its main process writes.
 
@@ -120,7 +125,7 @@ class Checkpoints:
             DamagedError: there are checkpoints, and none of them is whole.
         """
         damaged: dict[str, str] = {}
-        for folder in self._newest_first():
+        for folder in newest_first(self.folder):
             try:
                 state = check_folder(folder)
             except DamagedError as error:
@@ -163,14 +168,11 @@ class Checkpoints:
     def surplus(self, ranking: Sequence[int]) -> list[Path]:
         """Folders that `prune` deletes, the newest first."""
         kept = {folder_name(step) for step in ranking}
-        old = list(self._newest_first())[self._keep_last :]
+        old = newest_first(self.folder)[self._keep_last :]
         return [folder for folder in old if folder.name not in kept and not self._stays(step_of(folder))]
 
     def _stays(self, step: int) -> bool:
         return bool(self._keep_every) and step % self._keep_every == 0
-
-    def _newest_first(self) -> Iterator[Path]:
-        yield from sorted((path for path in self.folder.glob(f"{PREFIX}*") if path.is_dir()), reverse=True)
 
     def _point(self, pointer: str, step: int) -> None:
         write_text(self.folder / pointer, f"{folder_name(step)}\n")

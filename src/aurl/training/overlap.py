@@ -29,13 +29,13 @@ def overlap(left: Values, right: Values) -> float:
     # A grid that is too coarse for a narrow kernel would miss it.
     widths = [max(width, float(grid[1] - grid[0])) for width in widths]
     densities = [_density(values, width, grid) for values, width in zip((left, right), widths, strict=True)]
-    shared = float(np.trapezoid(np.minimum(*densities), grid).item())
+    shared = float(np.trapezoid(np.minimum(*densities), grid))
     return min(1.0, shared)
 
 
 def _bandwidth(values: Values, least: float) -> float:
     spread = float(values.std(ddof=1)) if len(values) > 1 else 0.0
-    return max(spread * float(len(values)) ** -0.2, least)
+    return max(spread * math.pow(len(values), -0.2), least)
 
 
 def _density(values: Values, width: float, grid: Values) -> Values:
