@@ -251,7 +251,7 @@ def test_loader_processes_give_the_same_however_a_batch_is_made(dataset):
             sampler.set_epoch(epoch, start_batch=start)
             found[-1] += list(batched)
     assert len(found[0]) == len(found[1]) > 10
-    assert set(found[0][0]) == {"ids", "start_steps", "context", *HybridView._fields}
+    assert set(found[0][0]) == {"ids", "start_steps", "context", "augmented", *HybridView._fields}
     assert all(equal(one, other) for one, other in zip(*found, strict=True))
 
 

@@ -21,6 +21,7 @@ class Passage:
         part: PART in force where the body begins, or `NOT_YET`.
         velocity: VELOCITY level in force there, or `NOT_YET`.
         is_drum: all of it is a drum kit, which ids of a codec without parts do not say (`Maps.is_drum`).
+        augmented: it has been varied already.
     """
 
     ids: NDArray[np.uint16]
@@ -30,3 +31,4 @@ class Passage:
     part: int = NOT_YET
     velocity: int = NOT_YET
     is_drum: bool = False
+    augmented: bool = False

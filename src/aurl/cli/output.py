@@ -121,8 +121,8 @@ class Output:
             self.result("error", {"error": error.message, "hint": error.hint, "exit_code": int(error.exit_code)}, "")
 
     @contextmanager
-    def progress(self) -> Iterator[Report]:
-        """A callback to report progress to: bars on a terminal, else a line now and then."""
+    def progress(self, *, live: bool = False) -> Iterator[Report]:
+        """A callback to report progress to: bars on a terminal, a panel if it is `live`; else a line now and then."""
         if not self._progress or self._rank:
             yield silent
             return
@@ -131,7 +131,11 @@ class Output:
         if not sys.stderr.isatty():
             yield lines(self.line)
             return
-        with bars() as (report, write):
+        if live:
+            from aurl.cli.live import panel as drawing
+        else:
+            drawing = bars
+        with drawing() as (report, write):
             self._write, before = write, self._write
             try:
                 yield report

@@ -39,7 +39,7 @@ def resume(
     bounds = {"max_steps": max_steps, "max_minutes": max_minutes}
     from aurl.training.trainer import resume
 
-    with output.progress() as report, listening(output.note) as interrupts:
+    with output.progress(live=True) as report, listening(output.note) as interrupts:
         result = resume(
             folder,
             changes={key: value for key, value in bounds.items() if value is not None},

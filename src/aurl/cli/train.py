@@ -78,7 +78,7 @@ def train(
         output.note(f"size: {resolved.default_size}, which suits this device ({device}); --profile chooses another")
     from aurl.training.trainer import fit
 
-    with output.progress() as report, listening(output.note) as interrupts:
+    with output.progress(live=True) as report, listening(output.note) as interrupts:
         result = fit(
             as_prepared(output, resolved, dataset),
             dataset,

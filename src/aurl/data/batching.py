@@ -110,10 +110,10 @@ class WindowSampler(Sampler[Windows]):
 
 
 def collate(rows: Rows) -> dict[str, Tensor]:
-    """A batch as tensors: `ids`, `start_steps`, `context`, and `style` and the hybrid view's where they are there."""
+    """A batch as tensors: `ids`, `start_steps`, `context`; `style`, `augmented`, and the hybrid view if they have it."""
     columns: dict[str, Any] = {"ids": rows.ids, "start_steps": rows.start_steps, "context": rows.context}
-    if rows.style is not None:
-        columns["style"] = rows.style
+    optional = {"style": rows.style, "augmented": rows.augmented}
+    columns |= {name: column for name, column in optional.items() if column is not None}
     if rows.hybrid is not None:
         columns |= rows.hybrid._asdict()
     return {name: torch.from_numpy(column) for name, column in columns.items()}

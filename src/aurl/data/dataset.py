@@ -98,6 +98,7 @@ class Rows(NamedTuple):
         context: (B,) int64, leading ids that are not to be predicted.
         hybrid: what else a model may see of them, None where it is not asked for.
         style: (B,) int64, number of the style of each one's piece, None where pieces have none.
+        augmented: (B,) bool, which of them were varied, None where none ever is.
     """
 
     ids: NDArray[np.int64]
@@ -105,6 +106,7 @@ class Rows(NamedTuple):
     context: NDArray[np.int64]
     hybrid: HybridView | None = None
     style: NDArray[np.int64] | None = None
+    augmented: NDArray[np.bool_] | None = None
 
 
 Place = tuple[int, Ids, int, int, int]
@@ -183,7 +185,7 @@ class TokenDataset:
             return passage
         passage = replace(passage, is_drum=self.pieces.columns.drums.item(piece))
         changed = self._augment(passage, window.draw.rng(), window.draw.epoch)
-        return replace(changed, ids=changed.ids[: self.seq_len + 1])
+        return replace(changed, ids=changed.ids[: self.seq_len + 1], augmented=changed is not passage)
 
     def __getitems__(self, windows: Windows | Sequence[int | Window]) -> Rows:
         """Several examples as one batch, which is what a torch loader asks for where it can."""
@@ -193,6 +195,8 @@ class TokenDataset:
         single = [self._window(window) for window in windows]
         passages = [self[window] for window in single]
         rows = stack(passages)._replace(style=self._style([window.piece for window in single]))
+        if self._augment is not None:
+            rows = rows._replace(augmented=np.array([passage.augmented for passage in passages]))
         if not self._hybrid:
             return rows
         return rows._replace(hybrid=hybrid_view(passages, rows.ids, time_base=self.pieces.codec.time_base))

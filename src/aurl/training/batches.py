@@ -24,6 +24,7 @@ class Batch:
         counts: targets in it; known without asking a GPU.
         hybrid: the hybrid view of the inputs by name, empty where the profile does not ask for it.
         style: (B,) number of the style of each window, -1 unknown; None where the run knows no styles.
+        augmented: how many of the windows were varied.
     """
 
     inputs: Tensor
@@ -33,16 +34,23 @@ class Batch:
     counts: Counts
     hybrid: Mapping[str, Tensor] = field(default_factory=dict)
     style: Tensor | None = None
+    augmented: int = 0
 
     @classmethod
     def of(cls, collated: dict[str, Tensor]) -> "Batch":
-        """From what the data loader gives: `ids` (B, T + 1), `start_steps`, `context` and `style` (B,), hybrid view."""
+        """From what the data loader gives: `ids` (B, T + 1), others (B,), hybrid view."""
         ids = collated["ids"]
         view = {name: collated[name] for name in HybridView._fields if name in collated}
         hybrid = {name: part if name == "roll" else part[:, :-1] for name, part in view.items()}
         targets = targets_of(ids, collated["context"])
         steps, style = collated["start_steps"], collated.get("style")
-        return cls(ids[:, :-1], targets, ids[:, 1:], steps, Counts.of(targets), hybrid, style)
+        augmented = int(collated["augmented"].sum()) if "augmented" in collated else 0
+        return cls(ids[:, :-1], targets, ids[:, 1:], steps, Counts.of(targets), hybrid, style, augmented)
+
+    @property
+    def windows(self) -> int:
+        """How many there are."""
+        return len(self.inputs)
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch there."""
@@ -54,7 +62,7 @@ class Batch:
         )
         hybrid = dict(zip(self.hybrid, view, strict=True))
         style = None if self.style is None else self.style.to(device, non_blocking=True)
-        return Batch(inputs, targets, following, start_steps, self.counts, hybrid, style)
+        return Batch(inputs, targets, following, start_steps, self.counts, hybrid, style, self.augmented)
 
 
 def batch_counts(batches: Iterable[Batch]) -> Counts:

@@ -4,17 +4,20 @@ import re
 from collections.abc import Iterable, Sequence
 
 SIDES = ("train/", "valid/")
-FAMILIES = ("active_units", "shuffled_cost", "bag")
-"""Names that go on with a level and are read beside each other."""
+FAMILIES = (
+    re.compile(r"(active_units|shuffled_cost|bag|nll)_\w+"),
+    re.compile(r"(adversarial|discriminator|feature_matching)_(?:scale_\d+|music|latent)"),
+)
+"""Names that are read beside each other: of levels, of kinds of ids, of what a discriminator looks at."""
 GROUPS = (
     ("Likelihood", r"(train|valid)/(nats|elbo)_per_\w+|train/loss|.*reconstruction.*|.*perplexity.*"),
     ("KL divergence", r".*\bkl_\w+|beta|.*free_bits.*"),
     ("Latents", r".*(active_units|shuffled_cost)_\w+|word_dropout|level_dropout"),
-    ("Adversary", r"train/(adversarial|feature_matching|r1|gradient_penalty|discriminator)\w*|stage|discriminator_\w+"),
+    ("Adversary", r"(train/)?(adversarial|feature_matching|r1|gradient_penalty|discriminator)\w*|stage|\w+_skipped"),
     ("Terms", r"train/.*"),
-    ("Music", r"(music|sample|samples)/.*"),
-    ("Gradients and rates", r"(\w+/)?(gradient|clip)\w*|lr|\w+_lr|rate"),
-    ("Pace and memory", r"tokens_per_second|share_of_peak|mfu|memory\w*"),
+    ("Samples", r"samples?/.*"),
+    ("Gradients and rates", r"(gradient|clip|loss_variance)\w*|lr|\w+_lr|rate"),
+    ("Pace and memory", r"tokens_per_second|share_of_peak|memory\w*"),
 )
 """Title and names, the first that fits; what fits nowhere is in `REST`."""
 REST = "Other numbers"
@@ -27,6 +30,7 @@ COUNTED = frozenset(
         "windows",
         "augmented",
         "seconds",
+        "eta_seconds",
         "evaluations_since_best",
         "valid/tokens",
         "valid/notes",
@@ -48,7 +52,8 @@ def chart_of(name: str) -> str:
     """What all names of one chart have in common: train and valid of one thing, or the levels of a family."""
     side = next((side for side in SIDES if name.startswith(side)), "")
     rest = name.removeprefix(side)
-    return next((family for family in FAMILIES if rest.startswith(f"{family}_")), rest)
+    found = next((match for family in FAMILIES if (match := family.fullmatch(rest))), None)
+    return rest if found is None else f"{found[1]} of each"
 
 
 def charts(names: Iterable[str]) -> list[tuple[str, list[list[str]]]]:

@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -72,12 +73,14 @@ class _Kind:
         options: (run folder, step that the sitting begins after, how it calls the run) → arguments of its class.
         name: what it calls the run once it has started.
         rewinds: it can forget what is trained again.
+        finish: ends it.
     """
 
     installed: Callable[[], bool]
     options: Callable[[Path, int, str | None], dict[str, Any]]
     name: Callable[[Any], str]
     rewinds: bool = False
+    finish: Callable[[Any], None] = lambda tracker: tracker.finish()
 
 
 def _tensorboard(folder: Path, step: int, known_as: str | None) -> dict[str, Any]:
@@ -103,11 +106,16 @@ def _trackio(folder: Path, step: int, known_as: str | None) -> dict[str, Any]:
     return {"run_name": PROJECT, "name": known_as or folder.name, "resume": "allow" if known_as else "never"}
 
 
+def _finish_trackio(tracker: Any) -> None:
+    """By the package: where only the run is finished, it finishes once more, aloud, when Python exits."""
+    import_module("trackio").finish()
+
+
 KINDS = {
     "tensorboard": _Kind(is_tensorboard_available, _tensorboard, lambda writer: "tensorboard", rewinds=True),
     "wandb": _Kind(is_wandb_available, _wandb, lambda run: str(run.id)),
     "mlflow": _Kind(is_mlflow_available, _mlflow, lambda run: str(run.info.run_id)),
-    "trackio": _Kind(is_trackio_available, _trackio, lambda run: str(run.name)),
+    "trackio": _Kind(is_trackio_available, _trackio, lambda run: str(run.name), finish=_finish_trackio),
 }
 
 
@@ -172,7 +180,7 @@ class Trackers:
         """The sitting is over."""
         for name in list(self._trackers):
             with self._left_out_if_it_fails(name):
-                self._trackers.pop(name).finish()
+                KINDS[name].finish(self._trackers.pop(name))
 
     def _keep(self) -> None:
         write_bytes(self._path, _ADAPTER.dump_json(self._memory), durable=False)
