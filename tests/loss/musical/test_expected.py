@@ -16,7 +16,9 @@ def plainly(logits):
     chances = logits.softmax(-1)
     notes, waits = chances[..., : NOTE_OFF.start], chances[..., TIME_SHIFT.start : TIME_SHIFT.stop]
     note, wait = notes.sum(-1), waits.sum(-1)
-    return notes / note[..., None], waits / wait[..., None], note / (note + wait)
+    pitches = notes / note[..., None]
+    classes = torch.stack([pitches[..., pitch_class::12].sum(-1) for pitch_class in range(12)], -1)
+    return pitches, waits / wait[..., None], note / (note + wait), classes
 
 
 def test_they_are_conditional_probabilities():
@@ -24,7 +26,7 @@ def test_they_are_conditional_probabilities():
         torch.testing.assert_close(found, plain)
 
 
-@pytest.mark.parametrize("used", [(0,), (1,), (2,), (0, 1), (0, 2), (0, 1, 2)])
+@pytest.mark.parametrize("used", [(0,), (1,), (2,), (3,), (0, 1), (0, 2), (1, 3), (0, 1, 2, 3)])
 def test_gradients_are_those_of_plain_operations_whichever_are_used(used):
     mixed = [torch.randn_like(part) for part in plainly(logits_of())]
     slopes = []
@@ -61,7 +63,7 @@ def test_what_is_all_but_impossible_is_still_told_apart():
     logits = torch.zeros(1, 1, SIZE)
     logits[..., SIZE - 1] = 1000.0
     logits[..., 60] = 5.0
-    pitches, waits, begins = expected(logits)
+    pitches, waits, begins, _ = expected(logits)
     assert pitches[0, 0, 60] > 0.5
     assert waits.sum().item() == pytest.approx(1)
     assert begins.item() == pytest.approx((127 + 148.4131591) / (127 + 148.4131591 + 512), rel=1e-5)

@@ -5,7 +5,8 @@ import torch
 from tests.support.expected import expecting, off, on, shift
 
 from aurl.loss.kinds import LOSSES, LossContext
-from aurl.loss.musical.harmony import harmony_distance, harsh_intervals_sum, harshness_table, pitch_classes
+from aurl.loss.musical.expected import pitch_classes
+from aurl.loss.musical.harmony import harmony_distance, harsh_intervals_sum, harshness_table
 from aurl.loss.musical.played import played
 
 SECOND, TRITONE = 0.582 / 1.428, 0.453 / 1.428
@@ -73,7 +74,7 @@ def test_mass_on_a_harsher_note_costs_more():
 def test_the_distance_by_hand():
     """Half of G is expected as F. Classes: ±0.5. Intervals with C and E: a fourth for a fifth (5), 1 for 3."""
     outcome = expecting(CHORD, {2: {on(67): 0.5, on(65): 0.5}})
-    found = harmony_distance(outcome.expected.pitches, outcome.played, segment=64)
+    found = harmony_distance(outcome.expected.classes, outcome.played, segment=64)
     assert found.item() == pytest.approx(2 * 0.5**2 + 2 * 0.5**2, abs=1e-5)
 
 
@@ -81,7 +82,7 @@ def test_what_evens_out_within_a_segment_costs_nothing():
     """C expected as D and D as C, nothing else sounding; in segments of one id both are wrong."""
     ids = [on(60), off(60), on(62), off(62)]
     outcome = expecting(ids, {0: {on(62): 1.0}, 2: {on(60): 1.0}})
-    found = [harmony_distance(outcome.expected.pitches, outcome.played, segment=size).item() for size in (4, 1)]
+    found = [harmony_distance(outcome.expected.classes, outcome.played, segment=size).item() for size in (4, 1)]
     assert found == pytest.approx([0, 4], abs=1e-5)
 
 
@@ -99,7 +100,7 @@ def test_the_expected_distance_is_least_where_the_probabilities_are_right():
             ids = [int(choices[first]), off(choices[first]), int(choices[second]), off(choices[second])]
             music = torch.tensor([ids])
             chance = chances[0, first] * chances[1, second]
-            total = total + chance * harmony_distance(likely, played(music, music), segment=4)
+            total = total + chance * harmony_distance(pitch_classes(likely), played(music, music), segment=4)
         return torch.autograd.grad(total, logits)[0]
 
     right, wrong = chances.log().requires_grad_(), torch.zeros(2, 3, dtype=torch.float64, requires_grad=True)
@@ -114,7 +115,7 @@ def test_gradients(excess):
     what = played(music, music)
 
     def costs(part):
-        likely = torch.cat([logits[..., :58], part, logits[..., 70:]], -1).softmax(-1)
+        likely = pitch_classes(torch.cat([logits[..., :58], part, logits[..., 70:]], -1).softmax(-1))
         harsh = harsh_intervals_sum(likely, what, excess=excess)
         return harsh, harmony_distance(likely, what, segment=4)
 

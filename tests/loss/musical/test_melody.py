@@ -3,6 +3,7 @@ import torch
 from tests.support.expected import expecting, off, on, shift
 
 from aurl.loss.kinds import LOSSES, LossContext
+from aurl.loss.musical.expected import pitch_classes
 from aurl.loss.musical.melody import leaps_sum, melody_distance
 from aurl.loss.musical.played import played
 
@@ -13,6 +14,11 @@ LINE = [on(60), shift(8), off(60), on(62), shift(8), off(62)]
 def leaping(ids, chances, **options):
     (charge,) = LOSSES.build("leaps", LossContext("transformer"), **options)(expecting(ids, chances)).values()
     return charge.cost.item()
+
+
+def distance(outcome):
+    what = outcome.expected
+    return melody_distance(what.pitches, what.classes, outcome.played, segment=64)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +61,7 @@ def test_mass_on_a_wider_leap_costs_more():
 def test_the_distance_by_hand():
     """Half of D is expected as C an octave higher: a unison (folded) for a second, and 1 for 2/12 of an octave."""
     outcome = expecting(LINE, {3: {on(62): 0.5, on(72): 0.5}})
-    found = melody_distance(outcome.expected.pitches, outcome.played, segment=64)
+    found = distance(outcome)
     assert found.item() == pytest.approx(2 * 0.5**2 + 2 * (0.5 * (1 - 2 / 12)) ** 2, abs=1e-5)
 
 
@@ -63,9 +69,7 @@ def test_the_way_matters():
     """B below C is as far away as C♯ above it."""
     ids = [on(60), shift(8), on(61)]
     outcome = expecting(ids, {2: {on(59): 1.0}})
-    assert melody_distance(outcome.expected.pitches, outcome.played, segment=64).item() == pytest.approx(
-        (2 / 12) ** 2, abs=1e-5
-    )
+    assert distance(outcome).item() == pytest.approx((2 / 12) ** 2, abs=1e-5)
 
 
 @pytest.mark.parametrize("excess", [True, False])
@@ -76,6 +80,7 @@ def test_gradients(excess):
 
     def costs(part):
         likely = torch.cat([logits[..., :64], part, logits[..., 76:]], -1).softmax(-1)
-        return leaps_sum(likely, what, largest=5, excess=excess), melody_distance(likely, what, segment=4)
+        leap = leaps_sum(likely, what, largest=5, excess=excess)
+        return leap, melody_distance(likely, pitch_classes(likely), what, segment=4)
 
     assert torch.autograd.gradcheck(costs, (logits[..., 64:76].clone().requires_grad_(),))

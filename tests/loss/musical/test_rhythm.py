@@ -105,8 +105,8 @@ def test_the_distance_by_hand():
         1: {on(61): 0.7, shift(9): 0.1, off(60): 0.2},  # the last is neither a note nor a wait
     }
     outcome = expecting(ids, chances)
-    _, waits, begins = outcome.expected
-    found = rhythm_distance(waits, begins, targets=outcome.targets, segment=64)
+    what = outcome.expected
+    found = rhythm_distance(what.waits, what.begins, targets=outcome.targets, segment=64)
     moved = 0.25 + 0.25 * (math.log2(48) - 5)
     assert found.item() == pytest.approx(2 * moved**2 + (0.2 + 0.7 / 0.8 - 1) ** 2, abs=1e-5)
     (charge,) = LOSSES.build("perceptual_rhythm", LossContext("transformer"))(outcome).values()

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import relu
+from torch.nn.functional import pad
 
 from aurl.model.discriminator.bounded import grouped
+from aurl.model.discriminator.notes import PITCH_CLASSES
 from aurl.tokens.vocabulary import NOTE_ON, TIME_SHIFT
 
 NOTES = slice(NOTE_ON.start, NOTE_ON.stop)
@@ -22,11 +23,13 @@ class Expected(NamedTuple):
         pitches: (B, T, 128) how likely each pitch is if a note begins.
         waits: (B, T, 512) how likely each wait is, from 1 step to 512, if time passes.
         begins: (B, T) how likely it is that a note begins, if it or a wait comes next.
+        classes: (B, T, 12) how likely each pitch class is if a note begins.
     """
 
     pitches: Tensor
     waits: Tensor
     begins: Tensor
+    classes: Tensor
 
 
 class Expectation(Function):
@@ -64,7 +67,14 @@ class Expectation(Function):
 
 def expected(logits: Tensor) -> Expected:
     """What logits `(B, T, V)` expect."""
-    return Expected(*Expectation.apply(logits))  # type: ignore[no-untyped-call]
+    pitches, waits, begins = Expectation.apply(logits)  # type: ignore[no-untyped-call]
+    return Expected(pitches, waits, begins, pitch_classes(pitches))
+
+
+def pitch_classes(pitches: Tensor) -> Tensor:
+    """`(…, 128)` → `(…, 12)`: sums over octaves."""
+    whole = pad(pitches, (0, -pitches.shape[-1] % PITCH_CLASSES))
+    return whole.reshape(*pitches.shape[:-1], -1, PITCH_CLASSES).sum(-2)
 
 
 def _total(logits: Tensor, probabilities: Tensor) -> Tensor:
@@ -83,7 +93,7 @@ def _slope(probabilities: Tensor, gradient: Tensor | None, shift: Tensor | None)
 
 def beyond(costs: Tensor, real: Tensor, *, excess: bool) -> Tensor:
     """`(B, T, K)` costs of K answers, as far as they exceed that of the real one `(B, T, 1)`, or as they are."""
-    return relu(costs - costs.gather(2, real)) if excess else costs
+    return (costs - costs.gather(2, real)).relu_() if excess else costs
 
 
 def expectation(likely: Tensor, costs: Tensor, counted: Tensor) -> Tensor:
@@ -94,13 +104,13 @@ def expectation(likely: Tensor, costs: Tensor, counted: Tensor) -> Tensor:
         costs: (B, T, K) what it costs.
         counted: (B, T) bool, which targets count.
     """
-    return (likely * (costs * counted[..., None])).sum()
+    each: Tensor = torch.linalg.vecdot(likely, costs)
+    return (each * counted).sum()
 
 
 def counts(values: Tensor, counted: Tensor, segment: int) -> Tensor:
     """`(B, S, F)`: sums of `values` `(B, T, F)` over the targets of each segment that are `counted` `(B, T)`."""
-    weight = grouped(counted.to(values.dtype), segment)
-    return torch.einsum("bsnf,bsn->bsf", grouped(values, segment), weight)
+    return grouped(values * counted[..., None], segment).sum(2)
 
 
 def squared(surprise: Tensor) -> Tensor:

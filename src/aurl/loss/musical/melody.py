@@ -9,10 +9,9 @@ from torch.nn.functional import one_hot
 
 from aurl.loss.kinds.registry import LOSSES, LossContext, Weight
 from aurl.loss.musical.expected import beyond, counts, expectation, squared
-from aurl.loss.musical.harmony import pitch_classes
+from aurl.loss.musical.harmony import interval_counts
 from aurl.loss.musical.played import Played
 from aurl.loss.musical.term import MusicalTerm
-from aurl.model.discriminator.features import intervals
 from aurl.model.discriminator.notes import NONE, PITCH_CLASSES
 from aurl.tokens.vocabulary import NOTE_ON
 
@@ -24,9 +23,10 @@ def in_line(played: Played) -> Tensor:
     return played.note & (played.melody != NONE)
 
 
-def from_line(played: Played) -> Tensor:
+def from_line(played: Played, kind: torch.dtype) -> Tensor:
     """`(B, T, 128)`: semitones from the note of the melody before to each pitch."""
-    return torch.arange(NOTE_ON.size, device=played.melody.device) - played.melody[..., None]
+    pitch = torch.arange(NOTE_ON.size, dtype=kind, device=played.melody.device)
+    return pitch - played.melody[..., None].to(kind)
 
 
 def leaps_sum(pitches: Tensor, played: Played, *, largest: int, excess: bool) -> Tensor:
@@ -41,11 +41,11 @@ def leaps_sum(pitches: Tensor, played: Played, *, largest: int, excess: bool) ->
         largest: interval in semitones that is no leap yet.
         excess: count only what is wider than the real interval; False: l itself.
     """
-    leap = (from_line(played).abs() - largest).clamp(min=0).to(pitches.dtype) / OCTAVE
+    leap = from_line(played, pitches.dtype).abs_().sub_(largest).clamp_(min=0).div_(OCTAVE)
     return expectation(pitches, beyond(leap, played.pitch[..., None], excess=excess), in_line(played))
 
 
-def melody_distance(pitches: Tensor, played: Played, *, segment: int) -> Tensor:
+def melody_distance(pitches: Tensor, classes: Tensor, played: Played, *, segment: int) -> Tensor:
     """Squared difference of expected and real counts in each segment, summed over segments.
 
     Counted are the 7 intervals from one note of the melody to the next (as in `aurl.loss.musical.harmony`), their
@@ -53,15 +53,17 @@ def melody_distance(pitches: Tensor, played: Played, *, segment: int) -> Tensor:
 
     Args:
         pitches: (B, T, 128) how likely each pitch is if a note begins.
+        classes: (B, T, 12) the same of pitch classes.
         played: what really sounds.
         segment: targets whose counts are compared.
     """
-    surprise = pitches - one_hot(played.pitch, NOTE_ON.size)
-    before = one_hot(played.melody.clamp(min=0) % PITCH_CLASSES, PITCH_CLASSES).to(pitches.dtype)
-    way = from_line(played).clamp(-OCTAVE, OCTAVE).to(pitches.dtype) / OCTAVE
-    course = torch.stack([(surprise * way).sum(-1), (surprise * way.abs()).sum(-1)], -1)
-    line = torch.cat([intervals(pitch_classes(surprise), before), course], -1)
-    return squared(counts(line, in_line(played), segment))
+    counted, real = in_line(played), played.pitch[..., None]
+    before = one_hot(played.melody.clamp(min=0) % PITCH_CLASSES, PITCH_CLASSES)
+    surprise = classes - one_hot(played.pitch % PITCH_CLASSES, PITCH_CLASSES)
+    way = from_line(played, pitches.dtype).clamp_(-OCTAVE, OCTAVE).div_(OCTAVE)
+    course = [torch.linalg.vecdot(pitches, how) - how.gather(2, real)[..., 0] for how in (way, way.abs())]
+    steps = interval_counts(surprise, before, counted, segment)
+    return squared(steps) + squared(counts(torch.stack(course, -1), counted, segment))
 
 
 @LOSSES.register("leaps")

@@ -27,8 +27,8 @@ def perceptual_rhythm(context: LossContext, *, weight: Weight = 0.01, segment: S
     """
 
     def cost(heard: Outcome) -> Tensor:
-        _, waits, begins = heard.expected
-        return rhythm_distance(waits, begins, targets=heard.targets, segment=segment)
+        what = heard.expected
+        return rhythm_distance(what.waits, what.begins, targets=heard.targets, segment=segment)
 
     return MusicalTerm("perceptual_rhythm", weight, cost)
 
@@ -44,11 +44,11 @@ def perceptual_harmony(
         weight: Of the sum over segments, divided by targets.
         segment: Ids in which expected and real counts are compared.
     """
-    return MusicalTerm(
-        "perceptual_harmony",
-        weight,
-        lambda heard: harmony_distance(heard.expected.pitches, heard.played, segment=segment),
-    )
+
+    def cost(heard: Outcome) -> Tensor:
+        return harmony_distance(heard.expected.classes, heard.played, segment=segment)
+
+    return MusicalTerm("perceptual_harmony", weight, cost)
 
 
 @LOSSES.register("perceptual_melody")
@@ -60,8 +60,9 @@ def perceptual_melody(context: LossContext, *, weight: Weight = 0.01, segment: S
         weight: Of the sum over segments, divided by targets.
         segment: Ids in which expected and real counts are compared.
     """
-    return MusicalTerm(
-        "perceptual_melody",
-        weight,
-        lambda heard: melody_distance(heard.expected.pitches, heard.played, segment=segment),
-    )
+
+    def cost(heard: Outcome) -> Tensor:
+        what = heard.expected
+        return melody_distance(what.pitches, what.classes, heard.played, segment=segment)
+
+    return MusicalTerm("perceptual_melody", weight, cost)

@@ -67,10 +67,10 @@ def uneven_sum(waits: Tensor, played: Played, *, targets: Tensor, excess: bool) 
         targets: (B, T) ids.
         excess: count only what is less even than the real moment; False: u itself.
     """
-    wait = torch.arange(1, MAX_SHIFT_STEPS + 1, device=waits.device)
+    wait = torch.arange(1, MAX_SHIFT_STEPS + 1, dtype=waits.dtype, device=waits.device)
     between = played.between.clamp(min=1)[..., None].to(waits.dtype)
-    interval = wait + played.since[..., None].to(waits.dtype)
-    uneven = (2 - 4 * between / (interval + between)).abs_()  # (B, T, 512)
+    both = wait + (played.since[..., None] + between)  # (B, T, 512)
+    uneven = both.reciprocal_().mul_(-4 * between).add_(2).abs_()
     real = (targets - TIME_SHIFT.start).clamp(0, MAX_SHIFT_STEPS - 1)[..., None]
     counted = played.waits & (played.between != NONE)
     return expectation(waits, beyond(uneven, real, excess=excess), counted)
