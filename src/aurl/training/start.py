@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from aurl.errors import DamagedError, NotFoundError, UsageError
-from aurl.generation.load import BEST, EMA_FILE, MODEL_FILE, STEP_PREFIX, find_checkpoint
+from aurl.generation.load import BEST, CHECKPOINTS, EMA_FILE, MODEL_FILE, find_checkpoint
 from aurl.home import Home
 from aurl.model.weights import load_state, read_weights
 from aurl.profile import Profile, read_resolved
@@ -68,7 +68,7 @@ def find_named(named: str, home: Home) -> Path:
 
 def run_of(folder: Path) -> Path:
     """The run's folder, of that itself or of one of its checkpoints."""
-    return folder.parent.parent if folder.name.startswith(STEP_PREFIX) else folder
+    return folder.parent.parent if folder.parent.name == CHECKPOINTS else folder
 
 
 def open_source(folder: Path) -> Source:
