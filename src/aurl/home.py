@@ -18,6 +18,7 @@ DATASET_MARK = "manifest.json"
 SOURCES_NAME = "sources.json"
 """In a data set: what it was made from."""
 RUN_MARK = "run.json"
+STUDY_MARK = "study.json"
 LATEST_NAME = ".latest"
 MAX_NAME_LENGTH = 100
 FORBIDDEN_IN_NAMES = frozenset('/\\:*?"<>|')
@@ -34,7 +35,7 @@ def cache_folder() -> Path:
 
 @dataclass(frozen=True)
 class Home:
-    """A folder that holds `datasets/NAME/` and `runs/NAME/`; nothing is made until something is written.
+    """A folder that holds `datasets/NAME/`, `runs/NAME/` and `studies/NAME/`; all are made when they are written to.
 
     Args:
         root: absolute.
@@ -115,17 +116,40 @@ class Home:
         Raises:
             UsageError: the name is taken.
         """
-        if name is None:
-            name = f"{datetime.now().astimezone():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(2)}"
+        name = _new_name() if name is None else name
         folder = self.runs / check_name(name)
         if folder.exists():
             hint = f"go on with it (aurl resume {name}), or choose another --name"
             raise UsageError(f"the run {name} exists already", hint=hint)
         return folder
 
+    @property
+    def studies(self) -> Path:
+        """Folder of all studies."""
+        return self.root / "studies"
+
+    def study(self, name: str | None = None) -> Path:
+        """An existing study.
+
+        Args:
+            name: its name here or the path of its folder; None for the latest.
+
+        Raises:
+            NotFoundError: there is none; the message has the nearest names and the next step.
+        """
+        return _find(self.studies, name, mark=STUDY_MARK, what="study", hint="begin one first: aurl tune --search …")
+
+    def new_study(self, name: str | None = None) -> Path:
+        """Where a study belongs, whether or not it is there already; its default name is like that of a run."""
+        return self.studies / (_new_name() if name is None else check_name(name))
+
     def mark_latest(self, folder: Path) -> None:
         """Make `folder` the one that is taken when a command names none."""
         write_text(folder.parent / LATEST_NAME, folder.name + "\n")
+
+
+def _new_name() -> str:
+    return f"{datetime.now().astimezone():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(2)}"
 
 
 def check_name(name: str) -> str:

@@ -26,6 +26,7 @@ def _complete_folders(kind: str) -> Callable[[str], list[str]]:
 
 complete_datasets = _complete_folders("datasets")
 complete_runs = _complete_folders("runs")
+complete_studies = _complete_folders("studies")
 
 Profiles = Annotated[
     list[str] | None,

@@ -1,7 +1,7 @@
 """TOML → one frozen profile: everything that decides what is prepared, built, trained and generated."""
 
 from aurl.profile.faults import Fault, ProfileError
-from aurl.profile.load import Profile, known_keys, load_profile, read_resolved
+from aurl.profile.load import Profile, known_keys, load_profile, overlay, read_resolved
 from aurl.profile.model_sections import Discriminator, Latent, Model
 from aurl.profile.sections import Data, Generation, Prepare, Tokens
 from aurl.profile.sources import SIZES, Listed, list_profiles, user_folder
@@ -32,6 +32,7 @@ __all__ = [
     "known_keys",
     "list_profiles",
     "load_profile",
+    "overlay",
     "read_resolved",
     "template",
     "user_folder",

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 from aurl.profile.components import Completer
 from aurl.profile.faults import Fault, ProfileError, describe_fault, nearest_key
 from aurl.profile.idle import MODE_KEY, idle_keys
-from aurl.profile.merge import Layer, Merged, find_origin
+from aurl.profile.merge import Layer, Merged, find_origin, nested
 from aurl.profile.model_sections import Discriminator, Latent, Model
 from aurl.profile.pairs import unpaired_keys
 from aurl.profile.sections import Data, Generation, Prepare, Section, Tokens
@@ -168,6 +168,24 @@ def read_resolved(path: Path) -> Profile:
     """
     merged, faults = _merged(file_layers(path))
     return _validate(merged, (), faults)
+
+
+def overlay(profile: Profile, values: Mapping[str, Any], origin: str) -> Profile:
+    """`profile` with some keys changed; a key without effect in its mode is a fault, as it is for `--set`.
+
+    Args:
+        profile: with all components complete.
+        values: dotted key → value.
+        origin: what faults are to name before the key, such as "--search".
+
+    Raises:
+        ProfileError: every fault at once.
+    """
+    merged = Merged(profile.model_dump(), dict(profile._origins))
+    layers = [Layer(f"{origin} {key}", nested(key, value)) for key, value in values.items()]
+    for layer in layers:
+        merged.add(layer)
+    return _validate(merged, HOMES, idle_keys(merged, (), layers, mode_is_open=False))
 
 
 def _merged(layers: Iterable[Layer | Fault]) -> tuple[Merged, list[Fault]]:
