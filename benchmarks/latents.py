@@ -49,7 +49,7 @@ def discriminator_accuracy(run: Path) -> dict[str, list[float]]:
     """Logged accuracy → its mean in each quarter of the steps in which the discriminator took part."""
     series: dict[str, list[float]] = {}
     for record in read_metrics(run / "metrics.jsonl"):
-        for name, value in record.items() if record.get("stage") else ():
+        for name, value in record.items() if record.get("discriminator_stage") else ():
             if "accuracy" in name and value is not None:
                 series.setdefault(name, []).append(value)
     return {

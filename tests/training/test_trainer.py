@@ -197,14 +197,14 @@ def test_half_precision_trains_and_is_kept_to(dataset, tmp_path):
 
 
 LEVELS = ("global", "local", "fine")
-PHASES = {"beta", "word_dropout", "stage", "discriminator_lr"}
+PHASES = {"beta", "word_dropout", "stage", "discriminator_stage", "discriminator_lr"}
 
 
 def test_with_a_discriminator_everything_is_told_in_its_time(dataset, tmp_path):
     """Of 20 steps the first 4 without it; by the stages it hears more after 8.8 and after 13.6."""
     result = fit(latent_profile("vae_gan", max_steps=20, precision="bf16"), dataset, tmp_path / "run", threads=1)
     records = [record for record in told(tmp_path / "run") if "lr" in record]
-    stages = [record["stage"] for record in records]
+    stages = [record["discriminator_stage"] for record in records]
     assert stages == [0] * 4 + [1] * 5 + [2] * 5 + [3] * 6
     judged = {"train/adversarial", "train/feature_matching", "train/discriminator", "train/discriminator_accuracy"}
     assert [judged <= set(record) for record in records] == [stage > 0 for stage in stages]
