@@ -23,6 +23,7 @@ NO_FREE_BITS = ("loss.free_bits_global=0", "loss.free_bits_local=0", "loss.free_
 CONSTRAINTS = tuple(f"loss.terms.{kind}={{}}" for kind in ("rhythm_regularity", "harsh_intervals", "leaps"))
 PERCEPTUAL = tuple(f"loss.terms.perceptual_{kind}={{}}" for kind in ("rhythm", "harmony", "melody"))
 REGULARISERS = tuple(f"loss.terms.{kind}={{}}" for kind in ("mutual_information", "orthogonality", "sparsity"))
+ALL_TERMS = (*CONSTRAINTS, *PERCEPTUAL, *REGULARISERS)
 MUSICAL = 'loss.reconstruction={kind="musical"}'
 
 
@@ -64,13 +65,16 @@ ROWS = {
     "exponential": schedule("exponential"),
     "cosine": schedule("cosine"),
     "cyclical": schedule("cyclical"),
-    "adaptive": schedule("adaptive", ", target=0.2"),
-    "uncertainty": Row("vae", ('loss.balancing={kind="uncertainty"}',), "vae"),
-    "gradient-norm": Row("vae", ('loss.balancing={kind="gradient_norm"}',), "vae"),
+    "adaptive": schedule("adaptive", ", target=0.2, speed=0.5"),
     "vae_gan": Row("vae_gan", (), "vae"),
     "constraints": Row("vae", CONSTRAINTS, "vae"),
     "perceptual": Row("vae", PERCEPTUAL, "vae"),
-    "regularisers": Row("vae", REGULARISERS, "vae"),
+    "mutual-information": Row("vae", REGULARISERS[:1], "vae"),
+    "orthogonality": Row("vae", REGULARISERS[1:2], "vae"),
+    "sparsity": Row("vae", REGULARISERS[2:], "vae"),
+    "all-terms": Row("vae", ALL_TERMS, "vae"),
+    "uncertainty": Row("vae", (*ALL_TERMS, 'loss.balancing={kind="uncertainty"}'), "all-terms"),
+    "gradient-norm": Row("vae", (*ALL_TERMS, 'loss.balancing={kind="gradient_norm"}'), "all-terms"),
     "faithful": Row("vae", (), "vae", ("faithful",)),
     "rate-0.2": rate(0.2),
     "rate-0.3": rate(0.3),
