@@ -35,7 +35,10 @@ LEVELS = {
     "active units": "valid/active_units_",
     "shuffled cost": "valid/shuffled_cost_",
 }
-SINGLE = ("stage", "beta", "discriminator_stage", "train/discriminator_accuracy", "train/adversarial", "gradient_norm", "lr")
+SINGLE = (
+    *("stage", "beta", "discriminator_stage", "train/discriminator_accuracy", "train/adversarial"),
+    *("gradient_norm", "lr"),
+)
 RECORDS = "aurl.training.recording"
 """Logs each record of numbers, which the panel shows anyway."""
 
