@@ -39,7 +39,7 @@ MUSIC = ("polyphony", "note_density", "pitch_class_entropy")
 
 
 def profile_of(row: str, *, steps: int, batch: int, seed: int) -> Profile:
-    bounds = {"training.max_steps": steps, "training.eval_every": steps, "training.checkpoint_every": steps // 4}
+    bounds = {"training.max_steps": steps, "training.eval_every": steps // 5, "training.checkpoint_every": steps}
     flags = {"model.mode": ROWS[row].mode, "data.batch_size": batch, "training.seed": seed, **bounds}
     return load_profile(
         ["vae", "small", *ROWS[row].profiles, str(PROFILE)], [*SHARED, *ROWS[row].overrides], flags=flags

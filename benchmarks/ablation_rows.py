@@ -67,6 +67,8 @@ ROWS = {
     "cyclical": schedule("cyclical"),
     "adaptive": schedule("adaptive", ", target=0.2, speed=0.5"),
     "vae_gan": Row("vae_gan", (), "vae"),
+    "vae_gan-adaptive": Row("vae_gan", ("discriminator.weight_cap=10",), "vae_gan"),
+    "vae_gan-r1": Row("vae_gan", ("discriminator.r1=1",), "vae_gan"),
     "constraints": Row("vae", CONSTRAINTS, "vae"),
     "perceptual": Row("vae", PERCEPTUAL, "vae"),
     "mutual-information": Row("vae", REGULARISERS[:1], "vae"),
