@@ -136,7 +136,7 @@ def posterior_collapse(history: History) -> Advice | None:
         f"the posterior has collapsed: {kl:.2g} nats of KL per token, {active:.0%} active units,"
         " and latents of other music do as well",
         "raise loss.free_bits_* or lower loss.beta, keep it low for longer (loss.kl_schedule), or let latents tell"
-        " the music by themselves (loss.terms.echo, loss.terms.bag)",
+        " the music by themselves (loss.echo, loss.bag)",
     )
 
 
@@ -150,7 +150,7 @@ def unheard_latents(history: History) -> Advice | None:
         "unheard_latents",
         f"the decoder does not hear its latents: they cost {kl:.2g} nats of KL per token, and those of other music do"
         " as well",
-        "raise latent.word_dropout so that it needs them, or loss.terms.echo so that they tell more",
+        "raise latent.word_dropout so that it needs them, or loss.echo so that they tell more",
     )
 
 

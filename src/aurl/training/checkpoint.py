@@ -11,7 +11,7 @@ of multiples of `keep_every`.
 
 import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ STATE_NAME = "state.json"
 PREFIX, DAMAGED_PREFIX = "step-", "damaged-"
 SCHEMA_VERSION = 1
 Tensors = Mapping[str, Tensor]
+IsLeft = Callable[[int, Mapping[str, Any]], bool]
 
 logger = logging.getLogger(__name__)
 
@@ -50,11 +51,13 @@ class Found:
         folder: where it is.
         state: its `state.json`.
         damaged: newer folders that are not whole, with what is wrong with each.
+        left: newer ones that the run has gone back from.
     """
 
     folder: Path
     state: dict[str, Any]
     damaged: dict[str, str]
+    left: tuple[str, ...] = ()
 
     @property
     def step(self) -> int:
@@ -65,6 +68,11 @@ class Found:
     def ranking(self) -> tuple[int, ...]:
         """The best steps until then, best first."""
         return tuple(int(step) for step in self.state.get("ranking", ()))
+
+    @property
+    def wanted(self) -> tuple[int, ...]:
+        """Steps of all that must stay."""
+        return (*self.ranking, int(self.state.get("good_step", 0)), self.step)
 
 
 def folder_name(step: int) -> str:
@@ -96,7 +104,13 @@ class Checkpoints:
         self._keep_last, self._keep_every = keep_last, keep_every
 
     def save(
-        self, step: int, groups: Mapping[str, Tensors], state: Mapping[str, Any], *, ranking: Sequence[int] = ()
+        self,
+        step: int,
+        groups: Mapping[str, Tensors],
+        state: Mapping[str, Any],
+        *,
+        ranking: Sequence[int] = (),
+        good_step: int = 0,
     ) -> Path:
         """Write a checkpoint, point to it, then remove old ones.
 
@@ -105,26 +119,33 @@ class Checkpoints:
             groups: file name without suffix → tensors.
             state: JSON values; the schema version and the ranking are added.
             ranking: steps of the best checkpoints, all of which stay; `best` points to the first that is there.
+            good_step: of the one that would be gone back to, which stays, too.
         """
         final = self.folder / folder_name(step)
         with atomic_folder(final) as temporary:
             for name, tensors in groups.items():
                 plain = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
                 save_file(plain, temporary / f"{name}.safetensors")
-            write_json(temporary / STATE_NAME, {"schema_version": SCHEMA_VERSION, "ranking": list(ranking), **state})
+            write_json(
+                temporary / STATE_NAME,
+                {"schema_version": SCHEMA_VERSION, "ranking": list(ranking), "good_step": good_step, **state},
+            )
             write_manifest(temporary)
         self._point(LATEST, step)
         self._point_to_best(ranking)
-        self.prune(ranking)
+        self.prune((*ranking, good_step))
         return final
 
-    def find(self) -> Found | None:
+    def find(self, is_left: IsLeft = lambda _step, _state: False) -> Found | None:
         """The newest whole checkpoint, None where the run has none yet; each damaged one is reported.
+
+        Args:
+            is_left: (step, `state.json`) → whether the run has gone back to before it.
 
         Raises:
             DamagedError: there are checkpoints, and none of them is whole.
         """
-        damaged: dict[str, str] = {}
+        damaged, left = dict[str, str](), list[str]()
         for folder in newest_first(self.folder):
             try:
                 state = check_folder(folder)
@@ -132,7 +153,9 @@ class Checkpoints:
                 logger.warning("checkpoint %s is damaged and passed over: %s", folder.name, error.message)
                 damaged[folder.name] = error.message
             else:
-                return Found(folder, state, damaged)
+                if not is_left(step_of(folder), state):
+                    return Found(folder, state, damaged, tuple(left))
+                left.append(folder.name)
         if damaged:
             raise DamagedError(
                 f"no checkpoint in {self.folder} is whole: {'; '.join(damaged.values())}",
@@ -150,24 +173,29 @@ class Checkpoints:
         for name in found.damaged:
             shutil.rmtree(self.folder / f"{DAMAGED_PREFIX}{name}", ignore_errors=True)
             (self.folder / name).rename(self.folder / f"{DAMAGED_PREFIX}{name}")
+        for name in found.left:
+            self._delete(self.folder / name)
         self._point(LATEST, found.step)
         self._point_to_best(found.ranking)
 
-    def prune(self, ranking: Sequence[int]) -> list[Path]:
-        """Delete what is neither among the newest, nor in the ranking, nor kept for good.
+    def prune(self, wanted: Sequence[int]) -> list[Path]:
+        """Delete what is neither among the newest, nor of the steps that are wanted, nor kept for good.
 
         Returns:
             What was deleted.
         """
-        doomed = self.surplus(ranking)
+        doomed = self.surplus(wanted)
         for folder in doomed:
-            # Renamed first: killed half-way through, what is left is not taken for a checkpoint.
-            shutil.rmtree(folder.rename(folder.with_name(f".{folder.name}.tmp")))
+            self._delete(folder)
         return doomed
 
-    def surplus(self, ranking: Sequence[int]) -> list[Path]:
+    def _delete(self, folder: Path) -> None:
+        # Renamed first: killed half-way through, what is left is not taken for a checkpoint.
+        shutil.rmtree(folder.rename(folder.with_name(f".{folder.name}.tmp")))
+
+    def surplus(self, wanted: Sequence[int]) -> list[Path]:
         """Folders that `prune` deletes, the newest first."""
-        kept = {folder_name(step) for step in ranking}
+        kept = {folder_name(step) for step in wanted}
         old = newest_first(self.folder)[self._keep_last :]
         return [folder for folder in old if folder.name not in kept and not self._stays(step_of(folder))]
 

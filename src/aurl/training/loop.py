@@ -94,7 +94,6 @@ class Loop:
         self._phase: dict[str, float] = {}
         self._sums = Sums.on(session.learner.accelerator.device)
         self._watcher, self._pace = Watcher(session), Pace(session)
-        self._is_overdue = False
         self.latest = Latest(metrics=dict(self._state.newest), saved_step=self._state.step)
 
     def run(self) -> Stop:
@@ -106,7 +105,7 @@ class Loop:
             DivergedError: it has gone back too often.
         """
         if self._samples_are_due() and self._write_sample():
-            self._save()
+            self._save(due=True)
         reason = self._bound()
         while reason is None:
             batches = self._session.stream.take(self._training.accumulation)
@@ -184,12 +183,12 @@ class Loop:
         if has_line and judgement.health is not Health.LOST:
             judgement = self._record()
         if judgement.health is Health.LOST:
-            self._watcher.go_back(judgement.why, self.latest.saved_step)
+            self._watcher.go_back(judgement.why)
             return Stop.ROLLBACK
         is_among_best = state.step % training.eval_every == 0 and self._validate()
         is_among_best |= self._samples_are_due() and self._write_sample()
-        if is_among_best or state.step % training.checkpoint_every == 0 or (has_line and self._is_overdue):
-            self._save()
+        if is_among_best or state.step % training.checkpoint_every == 0 or (has_line and state.is_overdue):
+            self._save(due=True)
         self._tell()
         return self._bound()
 
@@ -286,16 +285,24 @@ class Loop:
         self._write({**found.metrics, "evaluations_since_best": self._state.evaluations_since_best})
         return is_among_best
 
-    def _save(self, *, whatever: bool = False) -> None:
-        """Write a checkpoint, unless it is not good to go back to; then as soon as it is, or `whatever` it is."""
+    def _save(self, *, due: bool = False, whatever: bool = False) -> None:
+        """Write a checkpoint, unless it is not good to go back to.
+
+        Args:
+            due: it is for the run and not for who stopped it: what is gone back to must not depend on stops. Where it
+                is not good, there will be one as soon as it is.
+            whatever: also where it is not good.
+        """
+        state = self._state
         with self._paused():
             window = self._collect()
-            self._is_overdue = not whatever and self._watcher.doubts(window)
-            if self._is_overdue:
-                logger.warning("no checkpoint at step %d: its numbers are suspicious", self._state.step)
+            suspicious = not whatever and self._watcher.doubts(window)
+            state.is_overdue = suspicious if due else state.is_overdue
+            if suspicious:
+                logger.warning("no checkpoint at step %d: its numbers are suspicious", state.step)
                 return
-            self._state.seconds = self._clock.seconds()
-            self._state.window = window
+            state.seconds, state.window = self._clock.seconds(), window
+            state.good_step = state.step if due else state.good_step
             self._sums = Sums.on(self._session.learner.accelerator.device)
             if self._recorder is not None:
                 self._recorder.sync()
@@ -349,4 +356,4 @@ class Loop:
         # Saved before its minutes were over, a run would believe on resuming that some are left.
         timed_out = reason is Stop.MAX_MINUTES and self._state.step > self._first_step
         if unvalidated or timed_out or reason is Stop.STAGE or self.latest.saved_step != self._state.step:
-            self._save(whatever=reason is not Stop.SIGNAL)
+            self._save(due=reason is not Stop.SIGNAL, whatever=reason is not Stop.SIGNAL)

@@ -9,7 +9,7 @@ from aurl.errors import UsageError, did_you_mean
 
 Mode = Literal["min", "max"]
 AUTO = "auto"
-HIGHER_IS_BETTER = ("_overlap", "accuracy", "active_units", "shuffled_cost", "per_second", "share_of_peak")
+HIGHER_IS_BETTER = ("overlap", "accuracy", "active_units", "shuffled_cost", "per_second", "share_of_peak")
 """Parts of the names of what should be large; of everything else that is logged, less is better."""
 LATENT_CRITERION, CRITERION = "valid/elbo_per_note", "valid/nats_per_note"
 VALID, SAMPLE = "valid/", "sample/"
@@ -118,7 +118,5 @@ def check_measured(criteria: Iterable[Criterion], prefix: str, found: Iterable[s
     known = sorted(found)
     for criterion in criteria:
         if criterion.metric.startswith(prefix) and criterion.metric not in known:
-            near = did_you_mean(criterion.metric, known)
-            raise UsageError(
-                f"{criterion.metric} is not measured in this run", hint=near or f"measured: {', '.join(known)}"
-            )
+            hint = did_you_mean(criterion.metric, known) or f"measured: {', '.join(known) or 'nothing'}"
+            raise UsageError(f"{criterion.metric} is not measured in this run", hint=hint)

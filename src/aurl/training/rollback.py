@@ -2,13 +2,15 @@
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from aurl.errors import DamagedError
+from aurl.training.checkpoint import IsLeft
 from aurl.training.events import DIVERGED, ROLLBACK, read_events, write_event
 from aurl.training.state import TrainingState
 
@@ -61,6 +63,16 @@ def read_rollbacks(path: Path) -> list[Rollback]:
         return [_ADAPTER.validate_python(event) for event in found]
     except ValidationError as error:
         raise DamagedError(f"{path} has a rollback that is not usable: {error.errors()[0]['msg']}") from error
+
+
+def leaving(rollbacks: Sequence[Rollback]) -> IsLeft:
+    """Says whether a run has gone back to before a checkpoint, which then knows less of its rollbacks."""
+
+    def is_left(step: int, state: Mapping[str, Any]) -> bool:
+        known = TrainingState.from_json(state["training"]).watch.rollbacks
+        return any(step > rollback.to_step for rollback in rollbacks[known:] if not rollback.is_void)
+
+    return is_left
 
 
 def apply_rollbacks(state: TrainingState, rollbacks: Sequence[Rollback]) -> None:

@@ -34,6 +34,7 @@ from aurl.training.start import Source, check_start, keep_start, open_source
 from aurl.training.state import TrainingState
 from aurl.training.styles import style_numbers, styles_of
 from aurl.training.trackers import check_trackers
+from aurl.training.watcher import check_criteria
 
 logger = logging.getLogger(__name__)
 
@@ -44,12 +45,13 @@ def create_checked(
     """Make a run folder, once it is known that the data set can be trained on.
 
     Raises:
-        UsageError: the run exists, there is less than one batch, pieces do not tell what the prior is to know, or a tracker
-            is not installed.
+        UsageError: the run exists, there is less than one batch, pieces do not tell what the prior is to know, a
+            tracker is not installed, or what decides which checkpoint is best is not measured.
         NotFoundError: there is no such data set.
         DamagedError: the data set cannot be read.
     """
     check_trackers(profile.training.trackers)
+    check_criteria(profile)
     data = open_dataset(dataset_folder)
     _check_size(data)
     _check_conditions(profile, data)

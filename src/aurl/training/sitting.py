@@ -20,6 +20,7 @@ from aurl.training.loop import AGAIN, Latest, Loop, Stop
 from aurl.training.processes import local_world
 from aurl.training.recording import recording
 from aurl.training.result import FitResult
+from aurl.training.rollback import leaving, read_rollbacks
 from aurl.training.run import Run
 from aurl.training.samples import write_samples
 from aurl.training.session import Session
@@ -71,7 +72,7 @@ def train_here(
 def _newest(run: Run, profile: Profile) -> Found | None:
     """The checkpoint to go on from; whatever is newer than it is cleared away."""
     checkpoints = checkpoints_of(run, profile)
-    found = checkpoints.find()
+    found = checkpoints.find(leaving(read_rollbacks(run.events)))
     checkpoints.tidy(found)
     records = 0 if found is None else TrainingState.from_json(found.state.get("training")).records
     dropped = truncate_metrics(run.metrics, records)

@@ -79,6 +79,8 @@ class TrainingState:
         bests: what patience is kept on → its best value.
         has_improved: whether any of it has become better since the newest validation.
         watch: what the run knows of its own health.
+        good_step: of the newest checkpoint that was due, 0 before there is one; what would be gone back to.
+        is_overdue: one was due, and its numbers were suspicious.
         stage: which of the profile's stages it is in, from 0 on.
         stage_step: updates done when that began.
         stage_seconds: time spent until then.
@@ -105,6 +107,8 @@ class TrainingState:
     bests: dict[str, float] = field(default_factory=dict)
     has_improved: bool = False
     watch: Watch = field(default_factory=Watch)
+    good_step: int = 0
+    is_overdue: bool = False
     stage: int = 0
     stage_step: int = 0
     stage_seconds: float = 0.0

@@ -62,12 +62,12 @@ def clean_checkpoints(run: Run, checkpoints: Checkpoints, *, dry_run: bool = Fal
     """
     with lock(run.lock):
         found = checkpoints.find()
-        ranking = () if found is None else found.ranking
-        doomed = [*checkpoints.surplus(ranking), *newest_first(run.checkpoints, DAMAGED_PREFIX)]
+        wanted = () if found is None else found.wanted
+        doomed = [*checkpoints.surplus(wanted), *newest_first(run.checkpoints, DAMAGED_PREFIX)]
         cleaned = Cleaned(tuple(sorted(folder.name for folder in doomed)), _bytes(doomed))
         if not dry_run:
             remove_leftovers(run.checkpoints)
-            checkpoints.prune(ranking)
+            checkpoints.prune(wanted)
             for folder in newest_first(run.checkpoints, DAMAGED_PREFIX):
                 shutil.rmtree(folder)
     return cleaned

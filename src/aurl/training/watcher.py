@@ -5,14 +5,18 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from aurl.model.latents.levels import FINE, GLOBAL, LOCAL
 from aurl.profile import Profile
 from aurl.training.alarms import Alarms
+from aurl.training.bound import ALL, Bound
 from aurl.training.events import DIVERGED, SKIPPED, SPIKE, write_event
 from aurl.training.monitor import broken_parts, diverged
 from aurl.training.ranking import SAMPLE, VALID, Criterion, check_measured, note_best, rank
 from aurl.training.rollback import Rollback
+from aurl.training.samples import sample_names
 from aurl.training.session import Session
 from aurl.training.state import Window
+from aurl.training.validation import Likelihood
 from aurl.training.vigil import SOUND, Health, Judgement, Vigil
 
 logger = logging.getLogger(__name__)
@@ -100,7 +104,7 @@ class Watcher:
         step, ranking = self._state.step, self._state.ranking
         return value is not None and rank(ranking, step, value, self._criterion, places=self._places)
 
-    def go_back(self, why: str, good_step: int) -> None:
+    def go_back(self, why: str) -> None:
         """Write down that training goes on from its last good checkpoint, with lower rates, behind these batches.
 
         Raises:
@@ -109,12 +113,12 @@ class Watcher:
         state, section = self._state, self._section
         if state.watch.attempts >= section.rollbacks:
             self._tell(DIVERGED, why)
-            raise diverged(why, state.step, good_step)
-        place = (state.step, good_step, state.epoch, state.batch)
+            raise diverged(why, state.step, state.good_step)
+        place = (state.step, state.good_step, state.epoch, state.batch)
         rollback = Rollback(*place, rate=section.rollback_rate, seconds=state.seconds, message=why)
         if self._is_main:
             rollback.write(self._run.events)
-        logger.warning("step %d: %s; going back to step %d", state.step, why, good_step)
+        logger.warning("step %d: %s; going back to step %d", state.step, why, state.good_step)
 
     def _tell(self, kind: str, message: str) -> None:
         logger.warning("step %d: %s", self._state.step, message)
@@ -127,6 +131,20 @@ def criteria_of(profile: Profile) -> tuple[Criterion, tuple[Criterion, ...]]:
     training, latent = profile.training, profile.model.mode != "transformer"
     best = Criterion.of(training.best_by, training.best_mode, latent=latent)
     return best, tuple(Criterion.of(name, latent=latent) for name in profile.watching.patience_on) or (best,)
+
+
+def check_criteria(profile: Profile) -> None:
+    """Make sure that what checkpoints are kept by, and patience on, is measured.
+
+    Raises:
+        UsageError: it is not.
+    """
+    best, patience_on = criteria_of(profile)
+    likelihood = Likelihood(0.0, 0, 0)
+    each = dict.fromkeys((GLOBAL, LOCAL, FINE), 0.0)
+    found = Bound(likelihood, each, each, {ALL: 0.0, **each}) if profile.model.mode != "transformer" else likelihood
+    check_measured((best, *patience_on), VALID, found.metrics)
+    check_measured((best, *patience_on), SAMPLE, sample_names() if profile.training.sample_every else ())
 
 
 def _numbers(window: Window) -> tuple[float, float]:
