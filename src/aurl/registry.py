@@ -19,6 +19,7 @@ HOMES = {
     "attention": ("aurl.model.attention", "ATTENTION"),
     "augment": ("aurl.augment", "AUGMENT"),
     "balancing": ("aurl.loss.balancing", "BALANCERS"),
+    "clipping": ("aurl.training.clipping", "CLIPPING"),
     "curriculum": ("aurl.data.curriculum", "CURRICULUM"),
     "kl_schedule": ("aurl.loss.schedules", "KL_SCHEDULES"),
     "loss": ("aurl.loss.kinds", "LOSSES"),

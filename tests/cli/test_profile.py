@@ -48,7 +48,7 @@ def test_show_origin_tells_where_each_value_comes_from(aurl, tmp_path, environme
     assert lines["training.patience"].endswith("AURL_TRAINING__PATIENCE")
     assert lines["training.lr"].endswith("--set training.lr")
     assert lines["model.d_model"].endswith("packaged tiny")
-    assert lines["training.clip_norm"].endswith("default")
+    assert lines["training.clipping"].endswith("default")
     shown = json.loads(aurl(*args, "--json").stdout)
     assert shown["values"]["training.patience"] == 4
     assert shown["origins"]["training.patience"] == "AURL_TRAINING__PATIENCE"

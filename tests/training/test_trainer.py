@@ -73,7 +73,7 @@ def test_validation_is_the_likelihood_of_every_target_of_the_split_once(dataset,
 
 
 def test_patience_ends_a_run_and_the_best_checkpoint_stays(dataset, tmp_path):
-    result = train(dataset, tmp_path / "run", lr=0.3, eval_every=2, patience=3, keep_last=1, clip_norm=0.0)
+    result = train(dataset, tmp_path / "run", lr=0.3, eval_every=2, patience=3, keep_last=1, clipping={"kind": "none"})
     values = [record["valid/nats_per_note"] for record in told(tmp_path / "run") if "valid/nats_per_note" in record]
     assert result.reason == "patience"
     assert result.best_nats_per_note == min(values)

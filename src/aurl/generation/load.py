@@ -20,7 +20,9 @@ from aurl.tokens.codec import Codec
 CHECKPOINTS = "checkpoints"
 BEST, LATEST = "best", "latest"
 STEP_PREFIX, AVERAGE_PREFIX = "step-", "average-"
-MODEL_FILE, EMA_FILE = "model.safetensors", "ema.safetensors"
+MODEL_FILE, EMA_FILE, SWA_FILE = "model.safetensors", "ema.safetensors", "swa.safetensors"
+AVERAGES = (SWA_FILE, EMA_FILE)
+"""Files of averaged weights, first what was validated where there are both."""
 POINTER_BYTES = 100
 
 logger = logging.getLogger(__name__)
@@ -37,7 +39,7 @@ class Loaded:
         preprocess: what was done to the pieces of its data set, as profile components.
         run: folder of the run.
         checkpoint: folder of the checkpoint.
-        is_average: the weights are the running average (EMA).
+        is_average: the weights are an average (SWA or EMA).
         parameters: how many the model has.
     """
 
@@ -80,9 +82,10 @@ def load_run(
     folder = find_checkpoint(run, checkpoint)
     checked = _checked(folder)
     profile, codec = read_resolved(run / "profile.toml"), Codec.from_signature(facts["codec"])
-    is_average = ema and EMA_FILE in checked
+    weights = next((name for name in AVERAGES if ema and name in checked), MODEL_FILE)
+    is_average = weights in AVERAGES
     model = build_model(profile, codec, facts.get("styles", ()))
-    load_weights(model, folder / (EMA_FILE if is_average else MODEL_FILE))
+    load_weights(model, folder / weights)
     logger.info("model of %s, %s%s", run.name, folder.name, " (averaged weights)" if is_average else "")
     parameters = sum(parameter.numel() for parameter in model.parameters())
     ready = model.to(torch.device(device)).eval()

@@ -80,13 +80,34 @@ class Training(Section):
         default={"kind": "muon"}, description="How gradients become updates."
     )
     weight_decay: float = Field(default=0.1, ge=0, description="Weight decay, on matrices only.")
-    clip_norm: float = Field(default=1.0, ge=0, description="Largest norm of the gradient; 0 does not clip.")
+    clipping: Annotated[Component, ComponentOf("clipping")] = Field(
+        default={"kind": "norm"}, description="How gradients that are too long are shortened."
+    )
+    plateau_factor: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="What is left of the learning rate after plateau_patience evaluations that were no better; 1: all.",
+    )
+    plateau_patience: int = Field(default=4, ge=1, description="So many of them, in a row.")
     accumulation: int = Field(default=1, ge=1, description="Batches whose gradients make one optimiser step.")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         default="auto", description="Arithmetic of the forward pass; auto takes bf16 where the device is fast at it."
     )
     ema_decay: float = Field(
         default=0.999, ge=0, lt=1, description="Decay of the weight average that is evaluated and kept; 0: none."
+    )
+    swa_start: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="Share of the training after which the mean of all weights since then takes the place of the "
+        "weight average (SWA); 1: never.",
+    )
+    swa_lr_ratio: float = Field(default=0.5, gt=0, le=1, description="Learning rate meanwhile, as a share of lr.")
+    sharding: Literal["none", "full"] = Field(
+        default="none",
+        description="What processes divide among them; full: weights, gradients and optimiser state (FSDP).",
     )
     eval_every: int = Field(default=200, ge=1, description="Steps between two evaluations on the valid split.")
     log_every: int = Field(default=10, ge=1, description="Steps between two lines of metrics.jsonl.")

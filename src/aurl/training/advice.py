@@ -190,7 +190,7 @@ def always_clipped(history: History) -> Advice | None:
     return Advice(
         "always_clipped",
         f"every gradient is clipped, its norm is about {norm:.3g}: all updates have the same length",
-        "raise training.clip_norm, or lower training.lr if the loss is restless",
+        "raise training.clipping.max_norm, or lower training.lr if the loss is restless",
     )
 
 

@@ -1,6 +1,7 @@
 """Averages of the weights (torch's own AveragedModel): an exponential one of all of them, an equal one of the last."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,6 +10,9 @@ from torch.optim.swa_utils import AveragedModel
 
 WARMUP_OFFSET = 10
 """After n updates the average reaches back about (n + 10) / 9 of them until that exceeds 1 / (1 − decay)."""
+
+NEVER = 1.0
+"""Share of the training after which the last average does not begin."""
 
 
 def decay_at(updates: int, decay: float) -> float:
@@ -84,3 +88,28 @@ class LastAverage:
         """Inverse of `state_dict`."""
         self.begun = bool(state["begun"])
         self.average.n_averaged.fill_(int(state["updates"]))
+
+
+@dataclass(frozen=True)
+class Averages:
+    """The averages that a run keeps.
+
+    Args:
+        ema: exponential one, None without.
+        last: equal one of the last part of training, None without.
+    """
+
+    ema: AveragedModel | None = None
+    last: LastAverage | None = None
+
+    def follow(self, model: nn.Module) -> None:
+        """Take the weights after an update in."""
+        if self.ema is not None:
+            self.ema.update_parameters(model)
+        if self.last is not None:
+            self.last.update_parameters(model)
+
+    @property
+    def evaluated(self) -> AveragedModel | None:
+        """What is validated and kept as best instead of the weights themselves: the last one, once it has begun."""
+        return self.last.average if self.last is not None and self.last.updates else self.ema

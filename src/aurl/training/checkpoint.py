@@ -1,7 +1,8 @@
 """Checkpoints: folders of safetensors and JSON that are whole or absent, and never run anything when loaded.
 
     checkpoints/step-00000200/  model · ema · optimizer · random (.safetensors), state.json, manifest.sha256;
-                                in mode vae_gan discriminator · discriminator_optimizer (.safetensors), too
+                                in mode vae_gan discriminator · discriminator_optimizer (.safetensors), too, and swa
+                                once the mean of the last weights has begun
     checkpoints/latest, best    text files that hold a folder's name
 
 A folder appears under its name only once everything in it is on the disk; `latest` moves after that, and old folders
@@ -32,7 +33,7 @@ from aurl.storage import (
 )
 
 LATEST, BEST = "latest", "best"
-MODEL, EMA, OPTIMIZER, RANDOM = "model", "ema", "optimizer", "random"
+MODEL, EMA, SWA, OPTIMIZER, RANDOM = "model", "ema", "swa", "optimizer", "random"
 DISCRIMINATOR, DISCRIMINATOR_OPTIMIZER = "discriminator", "discriminator_optimizer"
 STATE_NAME = "state.json"
 PREFIX, DAMAGED_PREFIX = "step-", "damaged-"

@@ -8,6 +8,7 @@ from typing import Any
 from accelerate import Accelerator
 from torch import nn
 from torch.amp import GradScaler
+from torch.optim import Optimizer
 
 from aurl.errors import DamagedError
 from aurl.loss.objective import build_objective
@@ -19,20 +20,25 @@ from aurl.model.vae_gan import MusicTransformerVAEGAN
 from aurl.model.weights import load_weights
 from aurl.profile import Profile
 from aurl.training.adversary import Adversary, discriminator_optimizer
-from aurl.training.averaging import average_weights
+from aurl.training.averaging import NEVER, Averages, LastAverage, average_weights
 from aurl.training.checkpoint import (
     DISCRIMINATOR,
     DISCRIMINATOR_OPTIMIZER,
     EMA,
     MODEL,
     OPTIMIZER,
+    SWA,
     Found,
     read_tensors,
 )
+from aurl.training.clipping import CLIPPING
 from aurl.training.distillation import load_teacher
 from aurl.training.optim import OPTIMIZERS, load_optimizer_tensors
 from aurl.training.phases import kl_schedule
+from aurl.training.plateau import Plateau
 from aurl.training.random_state import seed_process
+from aurl.training.sharding import FULL, Sharded, check_sharding, followed, load_average
+from aurl.training.splitting import Splitting
 from aurl.training.stabiliser import Stabiliser
 from aurl.training.stages import remembered, same_optimizer
 from aurl.training.start import load_start
@@ -68,9 +74,10 @@ def build_learner(
         NotFoundError: the teacher is gone.
         UsageError: the precision is not one that two optimizers can share.
     """
+    check_sharding(profile)
     training = profile.training
     seed_process(training.seed, rank=0)
-    plain = build_model(profile, codec, styles).to(accelerator.device)
+    plain = build_model(profile, codec, styles)
     plain.level_dropout = profile.latent.level_dropout
     if start is not None and found is None:
         load_start(plain, start)
@@ -80,31 +87,78 @@ def build_learner(
         plain.bags.requires_grad_(False)  # processes would wait for gradients that never come
     if plain.echo is not None and not profile.loss.echo:
         plain.echo.requires_grad_(False)
-    optimizer = OPTIMIZERS.from_component(training.optimizer, plain, training.lr, training.weight_decay)
-    average = average_weights(plain, training.ema_decay) if training.ema_decay else None
     if found is not None:
         load_weights(plain, found.folder / f"{MODEL}.safetensors")
+    model = _placed(profile, plain, accelerator)
+    averages = _averages(profile, followed(model, plain))
+    optimizer = OPTIMIZERS.from_component(training.optimizer, plain, training.lr, training.weight_decay)
+    if found is not None:
         if same_optimizer(before, profile):
             load_optimizer_tensors(optimizer, plain, read_tensors(found.folder, OPTIMIZER))
-        if average is not None:
-            load_weights(average.module, found.folder / f"{EMA}.safetensors")
-            average.n_averaged.fill_(TrainingState.from_json(found.state["training"]).step)
-    model, prepared = accelerator.prepare(plain, optimizer)
+        _load_averages(averages, plain, found)
+    model, prepared = _prepared(model, optimizer, accelerator)
     if accelerator.scaler is not None and found is not None and found.state.get("scaler"):
         accelerator.scaler.load_state_dict(found.state["scaler"])
     adversary = _adversary(profile, plain, accelerator, found) if profile.model.mode == "vae_gan" else None
-    objective = build_objective(profile, plain.levels, add_up=partial(accelerator.reduce, reduction="sum"))
+    splitting = Splitting(partial(accelerator.reduce, reduction="sum"))
+    objective = build_objective(profile, plain.levels, add_up=splitting.add_up)
     schedule = kl_schedule(profile)
-    memory: dict[str, Stateful] = {"balancing": objective.balancer, "kl_schedule": schedule}
+    clipping = CLIPPING.from_component(training.clipping)
+    plateau = Plateau(factor=training.plateau_factor, patience=training.plateau_patience)
+    memory: dict[str, Stateful] = {"balancing": objective.balancer, "kl_schedule": schedule, "clipping": clipping}
+    memory |= {"plateau": plateau, "splitting": splitting}
+    memory |= {} if averages.last is None else {"last_average": averages.last}
     memory |= adversary.memory if adversary is not None else {}
     if found is not None:
         known = remembered(memory, before, profile)
         recall({name: memory[name] for name in known}, found.state.get("memory", {}))
-    clip_norm = training.clip_norm
-    taught_by = None if teacher is None else load_teacher(teacher, accelerator.device)
     return Learner(
-        accelerator, model, plain, prepared, objective, average, clip_norm, adversary, memory, schedule, taught_by
+        accelerator,
+        model,
+        plain,
+        prepared,
+        objective,
+        averages,
+        clipping,
+        adversary,
+        memory,
+        schedule,
+        plateau,
+        splitting,
+        teacher=None if teacher is None else load_teacher(teacher, accelerator.device),
     )
+
+
+def _placed(profile: Profile, plain: MusicTransformerVAEGAN, accelerator: Accelerator) -> nn.Module:
+    """The model where it is to be; its weights are the same object's, or parts of them where they are divided."""
+    if profile.training.sharding == FULL and accelerator.num_processes > 1:
+        return Sharded(plain, accelerator)
+    return plain.to(accelerator.device)
+
+
+def _prepared(model: nn.Module, optimizer: Optimizer, accelerator: Accelerator) -> tuple[nn.Module, Optimizer]:
+    if isinstance(model, Sharded):
+        return model, accelerator.prepare(optimizer)
+    prepared: tuple[nn.Module, Optimizer] = accelerator.prepare(model, optimizer)
+    return prepared
+
+
+def _averages(profile: Profile, followed: nn.Module) -> Averages:
+    training = profile.training
+    ema = average_weights(followed, training.ema_decay) if training.ema_decay else None
+    if training.swa_start == NEVER:
+        return Averages(ema)
+    return Averages(ema, LastAverage(followed, start=training.swa_start, lr_ratio=training.swa_lr_ratio))
+
+
+def _load_averages(averages: Averages, plain: MusicTransformerVAEGAN, found: Found) -> None:
+    ema, last = averages.ema, averages.last
+    if ema is not None:
+        load_average(ema, plain, found.folder / f"{EMA}.safetensors")
+        ema.n_averaged.fill_(TrainingState.from_json(found.state["training"]).step)
+    path = found.folder / f"{SWA}.safetensors"
+    if last is not None and path.exists():
+        load_average(last.average, plain, path)
 
 
 def recall(memory: Mapping[str, Stateful], states: Mapping[str, Any]) -> None:

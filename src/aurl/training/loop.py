@@ -25,7 +25,7 @@ from aurl.training.monitor import (
 )
 from aurl.training.optim import set_learning_rate
 from aurl.training.pace import Pace
-from aurl.training.phases import has_settled, phase_at
+from aurl.training.phases import has_settled, phase_at, progress
 from aurl.training.ranking import SAMPLE, VALID
 from aurl.training.samples import Sampled
 from aurl.training.schedules import SCHEDULES, learning_rate
@@ -197,8 +197,8 @@ class Loop:
         return bool(every and step and step % every == 0 and self._state.sampled_step != step)
 
     def _learning_rate(self) -> float:
-        training = self._training
-        return learning_rate(
+        training, learner, state = self._training, self._session.learner, self._state
+        lr = learner.plateau.share * learning_rate(
             self._state.stage_steps,
             self._state.horizon_steps,
             lr=training.lr,
@@ -206,6 +206,10 @@ class Loop:
             min_lr_ratio=training.min_lr_ratio,
             schedule=self._schedule,
         )
+        last = learner.averages.last
+        if last is None:
+            return lr
+        return last.enter(progress(state.stage_steps, state.horizon_steps), lr=lr, peak_lr=training.lr)
 
     def _collect(self) -> Window:
         """The open interval's sums over all processes, with what the newest checkpoint held of it.
@@ -273,14 +277,18 @@ class Loop:
         self._state.validated_step = self._state.step
         if not session.validation:
             return False
-        with self._paused():
-            model = session.learner.evaluated
+        with self._paused(), session.learner.whole() as model:
             measure = bound if model.levels else likelihood
             found = measure(model, session.validation, session.learner.accelerator, session.processes)
         settled = has_settled(session.learner.kl_schedule, self._state.stage_steps, self._state.horizon_steps)
         healthy = not self._watcher.doubts(self._collect())
         is_among_best = self._watcher.measured(VALID, found.metrics, healthy=healthy)
         note_validation(self._state, found.criterion, patience_counts=settled and healthy)
+        improved = self._state.evaluations_since_best == 0
+        if session.learner.plateau.observe(improved=improved, counts=settled and healthy):
+            logger.info(
+                "no better for a while: %.4g of the schedule's learning rate is left", session.learner.plateau.share
+            )
         session.learner.heed(found.criterion)
         self._write({**found.metrics, "evaluations_since_best": self._state.evaluations_since_best})
         return is_among_best
@@ -317,7 +325,7 @@ class Loop:
         Where training was asked to stop meanwhile, that is done again once it goes on.
         """
         processes = self._session.processes
-        with self._paused():
+        with self._paused(), self._session.learner.whole():
             sampled = self._sample(self._session, self._interrupts) if processes.is_main else None
             found = processes.from_main(None if sampled is None else sampled.metrics)
         if sampled is not None:

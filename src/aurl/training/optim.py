@@ -12,6 +12,7 @@ from aurl.errors import DamagedError
 from aurl.model.lora import is_adapter
 from aurl.registry import Registry
 from aurl.training.lion import Lion
+from aurl.training.sharding import divided_as
 
 FUSED_DEVICES = ("cpu", "cuda", "mps", "xpu")
 HIDDEN = ("decoder.", "encoder.", "latent_stream.")
@@ -153,4 +154,4 @@ def load_optimizer_tensors(optimizer: Optimizer, model: nn.Module, tensors: dict
         if not parameter.requires_grad:  # it learned in a stage that has ended
             continue
         device = parameter.device if tensor.ndim or optimizer.defaults.get("fused") else "cpu"
-        optimizer.state[parameter][key] = tensor.to(device)
+        optimizer.state[parameter][key] = divided_as(tensor.to(device), parameter)

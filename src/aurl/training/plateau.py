@@ -15,7 +15,7 @@ class Plateau:
         share: of the schedule's rate that is left.
     """
 
-    def __init__(self, *, factor: float, patience: int) -> None:
+    def __init__(self, *, factor: float = 1.0, patience: int = 1) -> None:
         self.share = 1.0
         self._factor, self._patience = factor, patience
         self._waited = 0

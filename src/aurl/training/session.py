@@ -20,12 +20,14 @@ from aurl.training.checkpoint import (
     MODEL,
     OPTIMIZER,
     RANDOM,
+    SWA,
     Checkpoints,
 )
 from aurl.training.optim import optimizer_tensors
 from aurl.training.processes import Processes
 from aurl.training.random_state import random_tensors
 from aurl.training.run import Run
+from aurl.training.sharding import gathered
 from aurl.training.state import TrainingState
 from aurl.training.steps import Learner
 
@@ -67,19 +69,23 @@ class Session:
         """Write a checkpoint of all processes; all of them call this. The main one gets its path."""
         learner, state = self.learner, self.state
         random = self.processes.gather(random_tensors(learner.accelerator.device))
-        if not self.processes.is_main:
-            return None
         groups: dict[str, Mapping[str, Tensor]] = {
-            MODEL: learner.plain.state_dict(),
+            MODEL: learner.weights(),
             OPTIMIZER: optimizer_tensors(learner.optimizer, learner.plain),
             RANDOM: random,
         }
-        if learner.average is not None:
-            groups[EMA] = learner.average.module.state_dict()
+        ema, last = learner.averages.ema, learner.averages.last
+        if ema is not None:
+            groups[EMA] = learner.weights(ema)
+        if last is not None and last.updates:
+            groups[SWA] = learner.weights(last.average)
         if learner.adversary is not None:
             adversary = learner.adversary
             groups[DISCRIMINATOR] = adversary.plain.state_dict()
             groups[DISCRIMINATOR_OPTIMIZER] = optimizer_tensors(adversary.optimizer, adversary.plain)
+        groups = {name: gathered(tensors, keep=self.processes.is_main) for name, tensors in groups.items()}
+        if not self.processes.is_main:
+            return None
         scaler = learner.accelerator.scaler
         facts = {
             "aurl": aurl.__version__,

@@ -29,6 +29,7 @@ from aurl.training.random_state import seed_process, set_random_tensors
 from aurl.training.rollback import Rollback, apply_rollbacks, read_rollbacks
 from aurl.training.run import Run, create_run
 from aurl.training.session import Session
+from aurl.training.sharding import check_sharding
 from aurl.training.stages import profile_before, profile_now
 from aurl.training.start import Source, check_start, keep_start, open_source
 from aurl.training.state import TrainingState
@@ -55,6 +56,7 @@ def create_checked(
     data = open_dataset(dataset_folder)
     _check_size(data)
     _check_conditions(profile, data)
+    check_sharding(profile)
     label = _style_label(profile)
     styles = () if label is None else styles_of(data, label)
     for number in range(max(1, len(profile.stages))):

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from aurl.errors import DamagedError, NotFoundError, UsageError
-from aurl.generation.load import BEST, CHECKPOINTS, EMA_FILE, MODEL_FILE, find_checkpoint
+from aurl.generation.load import AVERAGES, BEST, CHECKPOINTS, MODEL_FILE, find_checkpoint
 from aurl.home import Home
 from aurl.model.weights import load_state, read_weights
 from aurl.profile import Profile, read_resolved
@@ -84,7 +84,7 @@ def open_source(folder: Path) -> Source:
         raise NotFoundError(f"{run} is no run: it has no run.json", hint="name a run, or a checkpoint in it")
     checkpoint = find_checkpoint(run, BEST if folder == run else folder.name)
     covered = verify_manifest(checkpoint)
-    weights = next((name for name in (EMA_FILE, MODEL_FILE) if name in covered), None)
+    weights = next((name for name in (*AVERAGES, MODEL_FILE) if name in covered), None)
     facts = read_json(run / "run.json")
     if weights is None or "codec" not in facts:
         raise DamagedError(f"{checkpoint} has no weights that could be used")

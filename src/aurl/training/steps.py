@@ -2,13 +2,16 @@
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import cast
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
@@ -18,11 +21,17 @@ from aurl.loss.schedules import KLSchedule, constant
 from aurl.loss.terms import Outcome
 from aurl.model.vae_gan import MusicTransformerVAEGAN
 from aurl.training.adversary import Adversary
+from aurl.training.averaging import Averages
 from aurl.training.batches import Batch, batch_counts
+from aurl.training.clipping import Clipping
 from aurl.training.distillation import Teacher
+from aurl.training.moment import Moment
 from aurl.training.optim import set_learning_rate
 from aurl.training.phases import Phase
+from aurl.training.plateau import Plateau
 from aurl.training.processes import Processes
+from aurl.training.sharding import Sharded, averaged_weights, followed, part_of, whole
+from aurl.training.splitting import Pieces, Splitting
 from aurl.training.state import Stateful, Window
 
 logger = logging.getLogger(__name__)
@@ -38,11 +47,13 @@ class Learner:
         plain: the same model, unwrapped.
         optimizer: as Accelerate wrapped it.
         objective: what is minimised.
-        average: moving average of `plain`, None without.
-        clip_norm: largest gradient norm, 0 to leave it.
+        averages: of the weights of `plain`.
+        clipping: what is left of a gradient.
         adversary: the discriminator of mode `vae_gan`, None in others.
         memory: name → what else learns and is kept in checkpoints.
         kl_schedule: how beta moves.
+        plateau: what is left of the learning rate.
+        splitting: how much is learned at once.
         teacher: whom a term of the objective listens to, None where nobody teaches.
     """
 
@@ -51,11 +62,13 @@ class Learner:
     plain: MusicTransformerVAEGAN
     optimizer: Optimizer
     objective: Objective
-    average: AveragedModel | None
-    clip_norm: float
+    averages: Averages
+    clipping: Clipping
     adversary: Adversary | None = None
     memory: dict[str, Stateful] = field(default_factory=dict)
     kl_schedule: KLSchedule = field(default_factory=constant)
+    plateau: Plateau = field(default_factory=Plateau)
+    splitting: Splitting = field(default_factory=Splitting)
     teacher: Teacher | None = None
 
     def enter(self, phase: Phase) -> dict[str, float]:
@@ -111,8 +124,31 @@ class Learner:
 
     @property
     def evaluated(self) -> MusicTransformerVAEGAN:
-        """The weights that are validated, kept as best and sampled from: the average, or else the model itself."""
-        return self.plain if self.average is None else cast("MusicTransformerVAEGAN", self.average.module)
+        """The weights that are validated, kept as best and sampled from: an average, or else the model itself.
+
+        Where they are divided, it has them only while `whole` lasts.
+        """
+        if isinstance(self.model, Sharded):
+            return self.model.whole.model
+        average = self.averages.evaluated
+        return self.plain if average is None else cast("MusicTransformerVAEGAN", average.module)
+
+    @contextmanager
+    def whole(self) -> Iterator[MusicTransformerVAEGAN]:
+        """What is `evaluated`, gathered where it is divided; all processes call this."""
+        if not isinstance(self.model, Sharded):
+            yield self.evaluated
+            return
+        weights = self.weights(self.averages.evaluated)
+        with self.model.whole.filled(weights, self.accelerator.device) as model:
+            yield model
+
+    def weights(self, average: AveragedModel | None = None) -> dict[str, Tensor]:
+        """Name → tensor of the model, or of an average of it; divided where the model is."""
+        if average is None:
+            return self.plain.state_dict()
+        divided = isinstance(self.model, Sharded)
+        return averaged_weights(average, self.plain) if divided else average.module.state_dict()
 
 
 def zero(device: torch.device) -> Tensor:
@@ -209,29 +245,61 @@ def update(learner: Learner, batches: Sequence[Batch], total: Counts, processes:
     Returns:
         Whether there was one: weights and optimizers stay as they are where the gradient is not finite.
     """
-    accelerator, listener = learner.accelerator, learner.listener
+    listener, balancer = learner.listener, learner.objective.balancer
     scale = processes.world * len(batches) / max(1, total.tokens)
-    models = [learner.model] if listener is None else [learner.model, listener.model]
-    costs, sound, balancer = list[Losses](), True, learner.objective.balancer
     balancer.begin()
-    for batch in batches:
-        with accelerator.accumulate(*models):
-            losses = _losses(learner, batch.to(accelerator.device), scale)
-            accelerator.backward(losses.total * scale)
-            costs.append(losses)
-            if accelerator.sync_gradients:
-                sound = sums.add_norm(*_clip(learner))
-            if sound:
-                learner.optimizer.step()
-            learner.optimizer.zero_grad(set_to_none=True)
+    costs = _within_memory(learner, batches, scale, processes)
+    sound = sums.add_norm(*_clip(learner))
+    if sound:
+        learner.optimizer.step()
+    learner.optimizer.zero_grad(set_to_none=True)
     if listener is not None:
         listener.step(sound=sound)
-    if learner.average is not None:
-        learner.average.update_parameters(learner.plain)
+    learner.averages.follow(followed(learner.model, learner.plain))
     if sound:
         balancer.step()
         sums.add(costs, batch_counts(batches), total)
     return sound
+
+
+def _within_memory(learner: Learner, batches: Sequence[Batch], scale: float, processes: Processes) -> list[Losses]:
+    """All forward and backward passes of an update, in pieces if need be."""
+    splitting, adversary = learner.splitting, learner.adversary
+    # The optimizer's state comes with its first step, and the discriminator's share grows from stage to stage.
+    is_new = splitting.is_new(batches, (bool(learner.optimizer.state), adversary.stage if adversary else 0))
+    models = [learner.plain] if adversary is None else [learner.plain, adversary.plain]
+    listeners = [learner.objective.balancer, *([] if adversary is None else [adversary, adversary.stabiliser])]
+    before = Moment(learner.accelerator, models, listeners, thorough=is_new)
+    attempt = partial(_passes, learner, scale=scale)
+    if processes.world == 1:
+        return splitting.learn(batches, attempt, before.restore)
+    if is_new and not isinstance(learner.model, Sharded):  # whose passes nobody can do alone
+        splitting.rehearse(batches, partial(_passes, _unwrapped(learner), scale=scale), before.restore)
+    return splitting.learn_together(batches, attempt, processes)
+
+
+def _unwrapped(learner: Learner) -> Learner:
+    """The same, without a word to other processes."""
+    adversary = learner.adversary
+    alone = None if adversary is None else replace(adversary, model=adversary.plain)
+    return replace(learner, model=learner.plain, adversary=alone)
+
+
+def _passes(learner: Learner, pieces: Pieces, *, scale: float) -> list[Losses]:
+    """A forward and a backward pass for each piece; gradients are shared out in the last."""
+    accelerator, listener = learner.accelerator, learner.listener
+    models = [learner.model] if listener is None else [learner.model, listener.model]
+    costs = []
+    for batch in pieces:
+        with accelerator.accumulate(*models):
+            for number, piece in enumerate(batch, start=1):
+                with ExitStack() as stack:
+                    for model in models if number < len(batch) else ():
+                        stack.enter_context(accelerator.no_sync(model))
+                    losses = _losses(learner, piece.to(accelerator.device), scale)
+                    accelerator.backward(losses.total * scale)
+                costs.append(replace(losses, total=losses.total.detach()))
+    return costs
 
 
 def _losses(learner: Learner, batch: Batch, scale: float) -> Losses:
@@ -253,9 +321,13 @@ def _losses(learner: Learner, batch: Batch, scale: float) -> Losses:
 
 def _clip(learner: Learner) -> tuple[Tensor, Tensor]:
     """The gradient's norm before clipping, and whether it was clipped."""
-    limit = learner.clip_norm or float("inf")
-    norm: Tensor = learner.accelerator.clip_grad_norm_(learner.plain.parameters(), limit)
+    learner.accelerator.unscale_gradients()
+    gradients = [parameter.grad for parameter in learner.plain.parameters() if parameter.grad is not None]
+    norm = whole(get_total_norm(gradients))
+    share = learner.clipping(norm)
+    if share is not None:
+        torch._foreach_mul_([part_of(gradient) for gradient in gradients], share)
     if learner.accelerator.scaler is not None:
         # An fp16 scaler finds its scale by overflowing now and then; it skips such steps itself.
         norm = torch.nan_to_num(norm, nan=0.0, posinf=0.0)
-    return norm, norm > limit
+    return norm, torch.zeros_like(norm) if share is None else share < 1
