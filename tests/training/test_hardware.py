@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from aurl.errors import UsageError
-from aurl.training.hardware import bf16_speedup, choose_precision, default_threads, resident_mib
+from aurl.training.hardware import bf16_speedup, choose_precision, default_threads, matmul_peak, resident_mib
 
 CPU = torch.device("cpu")
 
@@ -41,3 +41,4 @@ def test_automatic_precision_is_the_fastest(monkeypatch, speedup, expected):
 def test_speed_and_memory_are_measured():
     assert bf16_speedup() > 0
     assert 10 < resident_mib() < 100_000
+    assert 1e6 < matmul_peak(CPU, torch.float32, torch.get_num_threads()) < 1e16

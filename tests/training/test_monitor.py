@@ -4,12 +4,12 @@ import pytest
 
 from aurl.profile import Training
 from aurl.training.monitor import (
-    DivergedError,
-    check_finite,
+    broken_parts,
     describe,
     estimate_horizon,
+    diverged,
     metrics_of,
-    note_improvement,
+    note_validation,
     progress_note,
     seconds_left,
 )
@@ -18,15 +18,25 @@ from aurl.training.state import TrainingState, Window
 
 def test_metrics_are_means_of_their_own_counts():
     window = Window(nats=30.0, loss=45.0, tokens=15, notes=5, gradient_norm=6.0, updates=3)
+    window.losses, window.largest_norm, window.clipped = [2.0, 3.0, 7.0], 4.0, 2
     assert metrics_of(window) == {
         "train/loss": 3.0,
         "train/nats_per_token": 2.0,
         "train/nats_per_note": 6.0,
+        "loss_variance": pytest.approx((4 + 1 + 9) / 3),
         "gradient_norm": 2.0,
+        "gradient_norm_max": 4.0,
+        "clipped": pytest.approx(2 / 3),
     }
     window.parts |= {"reconstruction": 30.0, "kl_fine": 7.5}
     assert metrics_of(window) | {"train/kl_fine": 0.5} == metrics_of(window)
-    assert len(metrics_of(window)) == 5
+    assert len(metrics_of(window)) == 8
+    window.broken = 1
+    assert metrics_of(window)["broken_updates"] == 1
+
+
+def test_where_no_update_was_made_there_is_nothing_to_tell():
+    assert metrics_of(Window(broken=10)) == {"broken_updates": 10}
 
 
 def test_what_a_discriminator_says_is_a_mean_of_what_it_heard():
@@ -48,18 +58,23 @@ def test_what_a_discriminator_says_is_a_mean_of_what_it_heard():
 
 @pytest.mark.parametrize("name", ["nats", "loss", "gradient_norm"])
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_anything_that_is_no_number_is_divergence(name, value):
-    with pytest.raises(DivergedError, match="step 40"):
-        check_finite(Window(**{name: value}), step=55, good_step=40)
+def test_anything_that_is_no_number_is_broken(name, value):
+    assert broken_parts(Window(**{name: value})) == f"{name.replace('_', ' ')} {value}"
 
 
 def test_a_part_that_is_no_number_is_named():
-    with pytest.raises(DivergedError, match="diverged: discriminator nan before"):
-        check_finite(Window(parts={"kl_fine": 1.0, "discriminator": math.nan}), step=55, good_step=40)
+    assert broken_parts(Window(parts={"kl_fine": 1.0, "discriminator": math.nan})) == "discriminator nan"
+
+
+def test_who_is_told_of_divergence_is_told_where_to_go_on():
+    told = diverged("loss nan", step=55, good_step=40)
+    assert "loss nan before step 55; the last good checkpoint is of step 40" in told.message
+    assert "training.lr" in told.hint
+    assert "there is no checkpoint yet" in diverged("loss nan", step=55, good_step=0).message
 
 
 def test_numbers_are_no_divergence():
-    check_finite(Window(nats=1e30, loss=1e30, gradient_norm=1e30), step=1, good_step=0)
+    assert broken_parts(Window(nats=1e30, loss=1e30, gradient_norm=1e30)) == ""
 
 
 @pytest.mark.parametrize(
@@ -90,15 +105,16 @@ def test_time_left_is_that_of_the_nearest_bound():
     assert seconds_left(state, Training(max_minutes=0.5), 50.0) == 0.0
 
 
-def test_only_what_is_better_improves():
+def test_patience_is_lost_with_validations_that_improve_nothing():
     state = TrainingState()
     found = []
-    for step, value in enumerate([5.0, 6.0, 5.0, math.nan, 4.0], start=1):
-        state.step = step
-        found.append((note_improvement(state, value), state.evaluations_since_best, state.best_step))
-    assert found == [(True, 0, 1), (False, 1, 1), (False, 2, 1), (False, 3, 1), (True, 0, 5)]
+    for step, (value, improved) in enumerate([(5.0, 1), (6.0, 0), (4.0, 0), (math.nan, 0), (9.0, 1)], start=1):
+        state.step, state.has_improved = step, bool(improved)
+        note_validation(state, value)
+        found.append((state.evaluations_since_best, state.best_step, state.has_improved))
+    assert found == [(0, 1, False), (1, 1, False), (2, 3, False), (3, 3, False), (0, 3, False)]
     assert state.best_nats_per_note == 4.0
-    assert not note_improvement(state, 5.0, patience_counts=False)
+    note_validation(state, 5.0, patience_counts=False)
     assert state.evaluations_since_best == 0
 
 
