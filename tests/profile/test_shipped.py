@@ -7,6 +7,7 @@ import torch
 
 from aurl.loss.reconstruction import Counts
 from aurl.profile import ProfileError, list_profiles, load_profile
+from aurl.profile.load import at_stage
 from aurl.tokens.codec import Codec
 from aurl.tokens.vocabulary import BOS, NOTE_ON, SEP, TIME_SHIFT, VELOCITY
 from aurl.training.acceleration import start_accelerator
@@ -17,7 +18,7 @@ from aurl.training.phases import phase_at
 from aurl.training.steps import Sums, update
 
 MODES = ("transformer", "vae", "vae_gan")
-QUICK = (("tiny",), ("tiny", "dev"), ("tiny", "prod"), ("tiny", "faithful"), ("demo",), ("small",))
+QUICK = (("tiny",), ("tiny", "dev"), ("tiny", "prod"), ("tiny", "faithful"), ("tiny", "course"), ("demo",), ("small",))
 LONG = (("base",), ("large", 'training.optimizer={kind="adamw"}', "training.ema_decay=0"))
 """With what takes no minutes on a CPU."""
 EVEN = "head.bias"
@@ -38,10 +39,11 @@ def music(seed):
     return Batch(ids[:, :-1], targets, targets, torch.zeros(WINDOWS, dtype=torch.int64), Counts.of(targets))
 
 
-def learner_of(mode, names):
+def learner_of(mode, names, stage=0):
     files = [name for name in names if "=" not in name]
     overrides = [name for name in names if "=" in name]
     profile = load_profile([mode, *files], [*overrides, "training.precision=fp32", "training.accumulation=1"])
+    profile = at_stage(profile, stage)
     accelerator, processes = start_accelerator(profile, device="cpu")
     codec = Codec(time_base=profile.tokens.time_base, parts=profile.tokens.parts, header=profile.tokens.header)
     learner = build_learner(profile, codec, accelerator, None)
@@ -52,8 +54,8 @@ def learner_of(mode, names):
     return learner, processes
 
 
-def take_two_steps(mode, names):
-    learner, processes = learner_of(mode, names)
+def take_two_steps(mode, names, stage=0):
+    learner, processes = learner_of(mode, names, stage)
     modules = {"generator": learner.plain} | ({"discriminator": learner.adversary.plain} if learner.adversary else {})
     trained = {
         f"{name}.{key}": p
@@ -78,8 +80,8 @@ def note(heard, name, grad):
         heard.add(name)
 
 
-def check(mode, names):
-    window, trained, before, heard = take_two_steps(mode, names)
+def check(mode, names, stage=0):
+    window, trained, before, heard = take_two_steps(mode, names, stage)
     assert window.tokens == 2 * WINDOWS * LENGTH
     assert torch.tensor([window.loss, window.nats, window.gradient_norm, *window.parts.values()]).isfinite().all()
     assert 3 < window.nats / window.tokens < 15  # wide ones at first expect every id to come again: tables are shared
@@ -97,6 +99,11 @@ def test_every_packaged_profile_is_named_here():
 @pytest.mark.parametrize("names", QUICK, ids="+".join)
 def test_two_steps_teach_every_weight(mode, names):
     check(mode, names)
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_so_do_two_steps_of_each_stage(stage):
+    check("vae", ("tiny", "course"), stage)
 
 
 @pytest.mark.slow

@@ -305,3 +305,12 @@ def test_what_a_stage_remembers_of_the_one_before():
     assert remembered(["balancing", "kl_schedule", "other"], one, two) == {"balancing", "other"}
     assert remembered(["balancing", "kl_schedule"], None, two) == {"balancing", "kl_schedule"}
     assert remembered(["optimizer"], one, two) == set()
+
+
+def test_a_model_is_loaded_with_the_profile_of_its_stage(whole):
+    """What is generated begins with windows as long as those that it has seen."""
+    folder, _, _ = whole
+    assert load_run(folder, checkpoint="latest").profile.data.seq_len == 32
+    assert load_run(folder, checkpoint="latest").profile.model.dropout == 0.0
+    assert load_run(folder, checkpoint="step-00000032").profile.training.lr == 1e-3  # the end of the second
+    assert load_run(folder, checkpoint="step-00000030").profile.training.lr == 1e-3

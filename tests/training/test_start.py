@@ -21,7 +21,8 @@ from aurl.generation.load import find_checkpoint, load_run
 from aurl.home import Home
 from aurl.model.lora import is_adapter, merged
 from aurl.progress import Interrupts
-from aurl.training.checkpoint import read_tensors
+from aurl.training.checkpoint import Checkpoints, read_tensors
+from aurl.training.soup import average_checkpoints
 from aurl.training.start import START_NAME, find_named, open_source, run_of
 from aurl.training.trainer import fit, resume
 
@@ -236,6 +237,17 @@ def test_a_run_of_adapters_can_be_a_parent(dataset, tmp_path, parent):
     expected = merged(read_tensors(saved(tmp_path / "child", "best"), "ema"))
     assert weights.keys() == expected.keys()
     assert all(torch.equal(weights[name], tensor) for name, tensor in expected.items())
+
+
+def test_a_mean_of_adapters_is_one_of_the_weights_that_they_make(dataset, tmp_path, parent):
+    adapted(dataset, tmp_path / "child", parent, max_steps=20, lr=0.03)
+    run = tmp_path / "child"
+    mean = average_checkpoints(Checkpoints(run / "checkpoints", keep_last=3), last=2)
+    found = read_tensors(mean, "model")
+    parts = [merged(read_tensors(run / "checkpoints" / f"step-000000{step}", "model")) for step in (10, 20)]
+    for name, tensor in found.items():
+        torch.testing.assert_close(tensor, (parts[0][name] + parts[1][name]) / 2, atol=1e-7, rtol=1e-6)
+    assert found.keys() == parts[0].keys()
 
 
 def test_adapters_need_something_to_adapt(dataset, tmp_path, parent):

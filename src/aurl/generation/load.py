@@ -14,6 +14,7 @@ from aurl.model.packing import pack_linears
 from aurl.model.vae_gan import MusicTransformerVAEGAN
 from aurl.model.weights import load_weights
 from aurl.profile import Profile, read_resolved
+from aurl.profile.load import at_stage
 from aurl.storage import read_json, verify_manifest
 from aurl.tokens.codec import Codec
 
@@ -23,6 +24,7 @@ STEP_PREFIX, AVERAGE_PREFIX = "step-", "average-"
 MODEL_FILE, EMA_FILE, SWA_FILE = "model.safetensors", "ema.safetensors", "swa.safetensors"
 AVERAGES = (SWA_FILE, EMA_FILE)
 """Files of averaged weights, first what was validated where there are both."""
+STATE_FILE = "state.json"
 POINTER_BYTES = 100
 
 logger = logging.getLogger(__name__)
@@ -35,7 +37,7 @@ class Loaded:
     Args:
         model: in evaluation mode, its weights packed for inference unless that was not wanted.
         codec: of its ids.
-        profile: the run's.
+        profile: the run's, as it was in the stage that the checkpoint is of.
         preprocess: what was done to the pieces of its data set, as profile components.
         run: folder of the run.
         checkpoint: folder of the checkpoint.
@@ -81,7 +83,7 @@ def load_run(
         raise DamagedError(f"{run / 'run.json'} does not say how the run's ids are made")
     folder = find_checkpoint(run, checkpoint)
     checked = _checked(folder)
-    profile, codec = read_resolved(run / "profile.toml"), Codec.from_signature(facts["codec"])
+    profile, codec = _profile_of(run, folder), Codec.from_signature(facts["codec"])
     weights = next((name for name in AVERAGES if ema and name in checked), MODEL_FILE)
     is_average = weights in AVERAGES
     model = build_model(profile, codec, facts.get("styles", ()))
@@ -93,6 +95,16 @@ def load_run(
         pack_linears(ready)
     preprocess = facts.get("preprocess", profile.prepare.preprocess)
     return Loaded(ready, codec, profile, preprocess, run, folder, is_average, parameters)
+
+
+def _profile_of(run: Path, checkpoint: Path) -> Profile:
+    """The run's profile in the stage that the checkpoint is of."""
+    profile = read_resolved(run / "profile.toml")
+    if not profile.stages:
+        return profile
+    state = read_json(checkpoint / STATE_FILE).get("training", {"stage": len(profile.stages) - 1})
+    has_just_begun = state["stage"] > 0 and state.get("step") is not None and state["step"] == state["stage_step"]
+    return at_stage(profile, state["stage"] - has_just_begun)
 
 
 def find_checkpoint(run: Path, name: str = BEST) -> Path:

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from aurl.errors import DamagedError, NotFoundError, UsageError
+from aurl.model.lora import merged
 from aurl.storage import atomic_folder, write_json, write_manifest
 from aurl.training.checkpoint import (
     EMA,
@@ -77,13 +78,15 @@ def average_checkpoints(
 def mean_of(folders: Sequence[Path], name: str) -> dict[str, Tensor]:
     """The mean of one file of several checkpoints, summed in float64; of what is not a float, the first one's.
 
+    Adapters are added to their weights first, for the mean of products is not the product of means.
+
     Raises:
         DamagedError: they are not of the same names and shapes.
     """
-    first = read_tensors(folders[0], name)
+    first = merged(read_tensors(folders[0], name))
     sums = {key: tensor.double() for key, tensor in first.items() if tensor.is_floating_point()}
     for folder in folders[1:]:
-        tensors = read_tensors(folder, name)
+        tensors = merged(read_tensors(folder, name))
         if {key: tensor.shape for key, tensor in tensors.items()} != {key: one.shape for key, one in first.items()}:
             raise DamagedError(f"{folder} is not of the same model as {folders[0]}")
         for key, total in sums.items():
