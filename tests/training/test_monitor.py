@@ -6,8 +6,8 @@ from aurl.profile import Training
 from aurl.training.monitor import (
     broken_parts,
     describe,
-    estimate_horizon,
     diverged,
+    estimate_horizon,
     metrics_of,
     note_validation,
     progress_note,
