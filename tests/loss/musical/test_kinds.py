@@ -76,6 +76,16 @@ def test_context_and_padding_have_no_gradient_and_everything_is_finite(cost):
     assert gradient[outcome.targets == PAD].abs().sum() == 0
 
 
+@pytest.mark.parametrize("wait", range(1, 8))
+def test_what_comes_before_the_first_notes_is_finite(cost, wait):
+    ids = torch.tensor([[shift(wait), off(60), shift(3), on(60), shift(wait), on(62), shift(5), on(64)]])
+    outcome = Outcome(torch.zeros(1, 8, VOCABULARY_SIZE, requires_grad=True), ids, ids)
+    found = cost(outcome)
+    found.backward()
+    assert found.isfinite()
+    assert outcome.logits.grad.isfinite().all()
+
+
 def test_batches_add_up(cost):
     outcome = music()
     parts = [cost(rows_of(outcome, slice(row, row + 1))).item() for row in range(3)]
@@ -97,7 +107,7 @@ def test_who_is_certain_of_the_real_music_pays_nothing(cost):
     assert cost(expecting(ids)).item() == pytest.approx(0, abs=1e-4)
 
 
-@pytest.mark.parametrize("ids", [[PAD, PAD], [SEP], [SEP, shift(5), shift(7)], [off(60), shift(3)]])
+@pytest.mark.parametrize("ids", [[PAD, PAD], [SEP], [SEP, shift(5), shift(7)], [off(60), shift(3)], [shift(5)]])
 def test_where_no_note_begins_there_is_nothing_to_mind(cost, ids):
     logits = torch.randn(1, len(ids), VOCABULARY_SIZE, requires_grad=True)
     tokens = torch.tensor([ids])

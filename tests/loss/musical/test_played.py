@@ -149,8 +149,7 @@ def test_any_legal_music_as_a_slow_walk_hears_it(parts):
             assert found.now[row, place].item() == time
             note = NOTE_ON.start <= rows[row][place] < NOTE_ON.stop
             assert found.note[row, place].item() == (note and not drum)
-            if moments:
-                assert found.since[row, place].item() == time - moments[-1]
+            assert found.since[row, place].item() == (time - moments[-1] if moments else 0)
             expected = moments[-1] - moments[-2] if len(moments) > 1 else -1
             assert found.between[row, place].item() == expected
     assert found.note.any()

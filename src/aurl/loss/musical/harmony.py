@@ -78,7 +78,7 @@ def harmony_distance(classes: Tensor, played: Played, *, segment: int) -> Tensor
 
 
 @LOSSES.register("harsh_intervals")
-def harsh_intervals(context: LossContext, *, weight: Weight = 0.05, excess: bool = True) -> MusicalTerm:
+def harsh_intervals(context: LossContext, *, weight: Weight = 1.0, excess: bool = True) -> MusicalTerm:
     """Semitones, tritones and whole tones (and their inversions) with what sounds, expected where a note begins.
 
     Args:

@@ -70,7 +70,7 @@ def melody_distance(pitches: Tensor, classes: Tensor, played: Played, *, segment
 def leaps(
     context: LossContext,
     *,
-    weight: Weight = 0.05,
+    weight: Weight = 1.0,
     largest: Annotated[int, Ge(0), Le(127)] = 7,
     excess: bool = True,
 ) -> MusicalTerm:

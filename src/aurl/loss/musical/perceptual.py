@@ -17,7 +17,7 @@ Segment = Annotated[int, Ge(1)]
 
 
 @LOSSES.register("perceptual_rhythm")
-def perceptual_rhythm(context: LossContext, *, weight: Weight = 0.01, segment: Segment = SEGMENT_TOKENS) -> MusicalTerm:
+def perceptual_rhythm(context: LossContext, *, weight: Weight = 0.05, segment: Segment = SEGMENT_TOKENS) -> MusicalTerm:
     """How many notes begin, and how long one waits in between.
 
     Args:
@@ -35,7 +35,7 @@ def perceptual_rhythm(context: LossContext, *, weight: Weight = 0.01, segment: S
 
 @LOSSES.register("perceptual_harmony")
 def perceptual_harmony(
-    context: LossContext, *, weight: Weight = 0.01, segment: Segment = SEGMENT_TOKENS
+    context: LossContext, *, weight: Weight = 0.05, segment: Segment = SEGMENT_TOKENS
 ) -> MusicalTerm:
     """Which pitch classes there are, and which intervals they form with what sounds.
 
@@ -52,7 +52,7 @@ def perceptual_harmony(
 
 
 @LOSSES.register("perceptual_melody")
-def perceptual_melody(context: LossContext, *, weight: Weight = 0.01, segment: Segment = SEGMENT_TOKENS) -> MusicalTerm:
+def perceptual_melody(context: LossContext, *, weight: Weight = 0.05, segment: Segment = SEGMENT_TOKENS) -> MusicalTerm:
     """Which intervals the melody takes, the highest note of each moment, which way and how far.
 
     Args:

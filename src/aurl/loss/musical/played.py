@@ -36,7 +36,7 @@ class Played(NamedTuple):
         melody: (B, T) the highest pitch of the moment before, or -1: where the target is not the highest of its own.
         waits: (B, T) bool, whether it is the TIME_SHIFT that leads to a new moment.
         now: (B, T) steps since the start of the piece.
-        since: (B, T) steps since the moment before, where there is one.
+        since: (B, T) steps since the moment before, 0 where there is none.
         between: (B, T) steps between the two moments before, or -1: fewer are known.
     """
 
@@ -147,8 +147,9 @@ def _waiting(ids: Tensor, at: Tensor, steps: Tensor, moments: _Moments) -> tuple
     next_shift = following(shift)
     after = torch.cat([next_shift[:, 1:], torch.full_like(next_shift[:, :1], ids.shape[1])], 1)
     first = taken(at, moments.before)
+    since = torch.where(moments.before == NONE, 0, at - steps - first)
     between = torch.where(moments.second == NONE, NONE, first - taken(at, moments.second))
-    return shift & (moments.after < after), at - steps - first, between
+    return shift & (moments.after < after), since, between
 
 
 def _melody(on: Tensor, at: Tensor, pitch: Tensor) -> Tensor:

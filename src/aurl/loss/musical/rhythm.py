@@ -96,7 +96,7 @@ def rhythm_distance(waits: Tensor, begins: Tensor, *, targets: Tensor, segment: 
 
 
 @LOSSES.register("rhythm_regularity")
-def rhythm_regularity(context: LossContext, *, weight: Weight = 0.05, excess: bool = True) -> MusicalTerm:
+def rhythm_regularity(context: LossContext, *, weight: Weight = 1.0, excess: bool = True) -> MusicalTerm:
     """Moments off the grid of the beat; uneven times between them where no beat is known (time base "seconds").
 
     Args:
