@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import MappingProxyType
 
 import pytest
@@ -143,6 +144,18 @@ def test_the_discriminator_counts_where_it_listens():
     assert losses.parts["adversarial"].item() == 3 * -2 + 2 * 1
     assert losses.parts["feature_matching"].item() == 3 * 1 + 2 * 3
     assert losses.total.item() == pytest.approx(silent.total.item() + 0.5 * -4 + 0.25 * 9, rel=1e-5)
+
+
+@pytest.mark.parametrize("cap", [0.0, 1.0])
+def test_what_the_stabiliser_weighs_is_not_balanced_once_more(cap):
+    balancing = "loss.balancing={kind='gradient_norm', every=1}"
+    objective = vae(balancing, f"discriminator.weight_cap={cap}", mode="vae_gan")
+    given = with_latents()
+    fake = [View("scale_32", given.logits.sum((1, 2))[:, None], (given.logits.sum((1, 2))[:, None],))]
+    real = [View("scale_32", torch.zeros(2, 1), (torch.zeros(2, 1),))]
+    objective(replace(given, heard=Heard(real, fake, torch.tensor([3, 2]))))
+    objective.balancer.step()
+    assert set(objective.balancer.factors) == (set() if cap else {"adversarial", "feature_matching"})
 
 
 def test_only_the_total_has_a_gradient():

@@ -12,7 +12,9 @@ from aurl.loss.kinds import LOSSES, LossContext
 from aurl.loss.kl import AddUp, alone
 from aurl.loss.likelihood import Likelihood
 from aurl.loss.terms import (
+    ADVERSARIAL,
     ECHO,
+    FEATURE_MATCHING,
     RECONSTRUCTION,
     Bags,
     Deception,
@@ -111,7 +113,9 @@ def build_objective(
 
 
 def _balancer(profile: Profile, add_up: AddUp) -> Balancer:
-    return BALANCERS.from_component(profile.loss.balancing, BalanceContext(add_up))
+    """Weights that the stabiliser of the adversary moves are not moved once more."""
+    left = frozenset({ADVERSARIAL, FEATURE_MATCHING} if profile.discriminator.weight_cap else ())
+    return BALANCERS.from_component(profile.loss.balancing, BalanceContext(add_up, left))
 
 
 def has_term(profile: Profile, kind: str) -> bool:
