@@ -139,7 +139,7 @@ def test_a_folder_in_the_place_of_a_file_is_damage_too(run):
 def test_a_list_has_every_run_the_newest_first(tmp_path):
     for number, name in enumerate(("b", "a", ".hidden")):
         made = create_run(tmp_path / name, small_profile(), tmp_path)
-        made.update(created=f"2026-01-0{number + 1}T00:00:00+00:00", parent="b" if name == "a" else None)
+        made.update(created=f"2026-01-0{number + 1}T00:00:00+00:00", parent={"name": "b"} if name == "a" else None)
     (tmp_path / "other").mkdir()
     assert [(one.name, one.parent) for one in list_runs(tmp_path)] == [("a", "b"), ("b", None)]
     assert list_runs(tmp_path / "nowhere") == []

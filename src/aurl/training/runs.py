@@ -224,7 +224,7 @@ def _summary(run: Run, found: _Found) -> RunSummary:
         bytes=_size(run.folder),
         created=_text(facts.get("created")),
         updated=_text(facts.get("updated")),
-        parent=_text(facts.get("parent")),
+        parent=_name(facts.get("parent")),
         fault=found.fault,
     )
 
@@ -298,6 +298,11 @@ def _whole(value: object) -> int:
 
 def _number(value: object) -> float | None:
     return value if isinstance(value, int | float) else None
+
+
+def _name(parent: object) -> str | None:
+    """Of the run that another has started from."""
+    return _text(parent.get("name")) if isinstance(parent, dict) else None
 
 
 def _text(value: object) -> str | None:

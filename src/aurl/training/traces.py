@@ -7,7 +7,7 @@ from typing import Any
 from aurl.page import Point
 from aurl.training.log import read_metrics
 
-POINTS = 128
+POINTS = 256
 """A trace has from as many to twice as many points once it has had so many values: more than a chart can show."""
 STEP = "step"
 
