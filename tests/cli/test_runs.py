@@ -1,6 +1,10 @@
 """`aurl runs`."""
 
 import json
+import re
+import shutil
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -76,3 +80,68 @@ def test_sizes_figures_and_events():
     assert (size(3 * 2**20), size(5 * 2**29)) == ("3.0 MiB", "2.5 GiB")
     assert [figure(value) for value in (3, 12345, 12345.6, 0.123456, 2.0)] == ["3", "12,345", "12,346", "0.1235", "2"]
     assert event_text({"message": "so"}) == "so"
+
+
+@pytest.fixture
+def second(home):
+    """A run beside the first one, with less patience and fewer steps."""
+    copy = home / "runs" / "second"
+    shutil.copytree(home / "runs" / "first", copy)
+    profile = copy / "profile.toml"
+    profile.write_text(re.sub(r"^patience = .*$", "patience = 3", profile.read_text(), flags=re.MULTILINE))
+    lines = (copy / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (copy / "metrics.jsonl").write_text("".join(line for line in lines if json.loads(line)["step"] <= 3))
+    return copy
+
+
+def test_compare_tells_how_runs_differ(invoke, second):
+    code, out, err = invoke("runs", "compare", "first", "second")
+    assert (code, err) == (0, "")
+    rows = [line.split() for line in out.splitlines()]
+    assert ["profile", "first", "second"] in rows
+    assert ["training.patience", "10", "3"] in rows
+    assert "at step 3" in out
+    assert any(row[:1] == ["valid/nats_per_note"] and row[1] == row[2] for row in rows)
+    assert "evaluations_since_best" not in out
+    assert "evaluations_since_best" in invoke("runs", "compare", "first", "second", "--all")[1]
+    told = json.loads(invoke("runs", "compare", "first", "second", "--json")[1])
+    assert told["profile"] == {"training.patience": [10, 3]}
+    assert told["views"][0]["steps"] == [3, 3]
+    assert told["page"] is None
+
+
+def test_compare_draws_curves_over_each_other(invoke, second, tmp_path):
+    code, _, err = invoke("runs", "compare", "first", "second", "-o", tmp_path / "both.html", "--by", "tokens")
+    assert code == 0
+    assert "the curves are in" in err
+    content = (tmp_path / "both.html").read_text()
+    assert "curves over tokens" in content
+    assert "<strong>valid/nats_per_note</strong>" in content
+
+
+@pytest.mark.parametrize("runs", [("first",), ("first", "first")])
+def test_compare_needs_two_runs(invoke, home, runs):
+    code, _, err = invoke("runs", "compare", *runs)
+    assert code == ExitCode.USAGE
+    assert "two different runs" in err
+
+
+def test_the_dashboard_of_a_run_is_written_and_named(invoke, home, tmp_path):
+    code, out, _ = invoke("runs", "dashboard")
+    assert code == 0
+    assert out.strip() == str(home / "runs" / "first" / "dashboard.html")
+    assert "valid/nats_per_note" in (home / "runs" / "first" / "dashboard.html").read_text()
+    code, out, _ = invoke("runs", "dashboard", "first", "--out", tmp_path / "x.html", "--json")
+    assert json.loads(out)["page"] == str(tmp_path / "x.html")
+    assert (tmp_path / "x.html").is_file()
+
+
+def test_runs_are_read_without_torch(aurl, home):
+    script = (
+        "import sys; from aurl.cli.app import run\n"
+        "try: run(['runs', 'list'])\n"
+        "finally: sys.stderr.write(str('torch' in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "first" in done.stdout
+    assert done.stderr == "False"

@@ -235,6 +235,25 @@ def test_passages_say_what_is_in_force(dataset):
     assert inside > 20
 
 
+def test_windows_that_are_varied_are_told_from_those_that_are_not(dataset):
+    def sometimes(passage, rng, epoch):
+        return marked(passage, rng, epoch) if rng.random() < 0.5 else passage
+
+    plain, varied = (
+        TokenDataset(dataset.pieces.folder, "train", seq_len=48, augment=augment) for augment in (None, sometimes)
+    )
+    sampler = WindowSampler(varied, batch_size=4, seed=3)
+    sampler.set_epoch(1)
+    found, changed = [], []
+    for windows in sampler:
+        rows = varied[windows] if isinstance(windows, int) else varied.__getitems__(windows)
+        found += rows.augmented.tolist()
+        changed += [not np.array_equal(plain[window].ids, varied[window].ids) for window in windows]
+    assert found == changed
+    assert 0 < sum(found) < len(found)
+    assert plain.__getitems__([0, 1]).augmented is None
+
+
 def test_loader_processes_give_the_same_however_a_batch_is_made(dataset):
     """Bucketed, augmented, with a curriculum and the hybrid view, from the middle of an epoch."""
     truncation = TRUNCATION.build("adaptive")

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from aurl.training import log
-from aurl.training.log import MetricsFile, logging_to, read_metrics, truncate_metrics
+from aurl.training.log import MetricsFile, logging_to, read_metrics, read_newest, truncate_metrics
 
 LINE = re.compile(r"^\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}\] \[(\w+)\] \[([\w.]+)\] (.*)$")
 
@@ -72,3 +72,21 @@ def test_torn_lines_go_even_where_more_records_were_written(tmp_path):
 
 def test_truncation_of_nothing(tmp_path):
     assert truncate_metrics(tmp_path / "metrics.jsonl", 5) == 0
+
+
+@pytest.mark.parametrize("tail", ["", '{"step": 999', "\x00\xff", '{"step": "x"}\n', "[1]\n\n"])
+def test_the_newest_record_is_found_from_the_end(tmp_path, tail):
+    path = tmp_path / "metrics.jsonl"
+    with MetricsFile(path) as metrics:
+        for step in range(3000):
+            metrics.write(step, {"train/loss": step / 7})
+    with path.open("a", encoding="latin-1") as file:
+        file.write(tail)
+    assert path.stat().st_size > log.TAIL_BYTES
+    assert read_newest(path) == {"step": 2999, "train/loss": 2999 / 7}
+
+
+def test_there_is_no_newest_record(tmp_path):
+    assert read_newest(tmp_path / "metrics.jsonl") == {}
+    (tmp_path / "metrics.jsonl").write_text('{"step"')
+    assert read_newest(tmp_path / "metrics.jsonl") == {}

@@ -110,7 +110,7 @@ class WindowSampler(Sampler[Windows]):
 
 
 def collate(rows: Rows) -> dict[str, Tensor]:
-    """A batch as tensors: `ids`, `start_steps`, `context`; `style`, `augmented`, and the hybrid view if they have it."""
+    """A batch as tensors: `ids`, `start_steps`, `context`; `style`, `augmented`, the hybrid view if they are there."""
     columns: dict[str, Any] = {"ids": rows.ids, "start_steps": rows.start_steps, "context": rows.context}
     optional = {"style": rows.style, "augmented": rows.augmented}
     columns |= {name: column for name, column in optional.items() if column is not None}

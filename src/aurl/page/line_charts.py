@@ -77,12 +77,16 @@ class _Frame:
     y0: float
     y1: float
 
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Units of the picture for one to the right, and for one up."""
+        return (WIDTH - LEFT - RIGHT) / (self.x1 - self.x0), (HEIGHT - BOTTOM - TOP) / (self.y1 - self.y0)
+
     def x(self, value: float) -> float:
-        return LEFT + (value - self.x0) / (self.x1 - self.x0) * (WIDTH - LEFT - RIGHT)
+        return LEFT + (value - self.x0) * self.scale[0]
 
     def y(self, value: float) -> float:
-        share = (value - self.y0) / (self.y1 - self.y0)
-        return HEIGHT - BOTTOM - min(1.0, max(0.0, share)) * (HEIGHT - BOTTOM - TOP)
+        return HEIGHT - BOTTOM - (value - self.y0) * self.scale[1]
 
 
 def curves(lines: Sequence[Line], *, marks: Sequence[Mark] = (), span: Span | None = None, title: str = "") -> str:
@@ -136,16 +140,25 @@ def short(value: float) -> str:
 
 
 def _curve(number: int, line: Line, frame: _Frame) -> Iterable[str]:
-    colour = f'class="c{line.colour % COLOURS}"'
-    places = [(f"{frame.x(point.x):.1f}", point) for point in line.points]
-    if any(point.high > point.low for point in line.points):
-        above = [f"{x},{frame.y(point.high):.1f}" for x, point in places]
-        below = [f"{x},{frame.y(point.low):.1f}" for x, point in reversed(places)]
-        yield f'<polygon {colour} points="{" ".join(above + below)}"/>'
-    drawn = " ".join(f"{x},{frame.y(point.y):.2f}" for x, point in places)
-    yield f'<polyline {colour} data-line="{number}" points="{drawn}"/>'
-    if len(places) <= DOTS:
-        yield from (f'<circle {colour} cx="{x}" cy="{frame.y(point.y):.1f}" r="2.4"/>' for x, point in places)
+    colour, points = f'class="c{line.colour % COLOURS}"', line.points
+    if any(point.high > point.low for point in points):
+        around = [(point.x, point.high) for point in points] + [(point.x, point.low) for point in reversed(points)]
+        yield f'<polygon {colour} points="{_places(around, frame)}"/>'
+    places = _places([(point.x, point.y) for point in points], frame)
+    yield f'<polyline {colour} data-line="{number}" points="{places}"/>'
+    if len(points) <= DOTS:
+        for x, y in (place.split(",") for place in places.split()):
+            yield f'<circle {colour} cx="{x}" cy="{y}" r="2.4"/>'
+
+
+def _places(values: Sequence[tuple[float, float]], frame: _Frame) -> str:
+    """Where values stand, as SVG writes it; formatted in one go, for a page has tens of thousands of them."""
+    across, up = frame.scale
+    bottom, x0, y0 = HEIGHT - BOTTOM, frame.x0, frame.y0
+    places = [
+        part for x, y in values for part in (LEFT + (x - x0) * across, max(TOP, min(bottom, bottom - (y - y0) * up)))
+    ]
+    return " ".join(["%.1f,%.2f"] * len(values)) % tuple(places)
 
 
 def _marks(marks: Sequence[Mark], frame: _Frame) -> Iterable[str]:

@@ -4,6 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -197,8 +198,14 @@ def _checkpoints(details: RunDetails) -> str:
     return page.table(("checkpoint", "MiB", ""), rows) if rows else ""
 
 
+@cache
+def _defaults() -> Mapping[str, Any]:
+    """Dotted key → default, as `read_profile` would give it."""
+    return dict(flat(tomli.loads(Profile().to_toml())))
+
+
 def _profile(values: Mapping[str, Any]) -> str:
-    default = dict(flat(tomli.loads(Profile().to_toml())))
+    default = _defaults()
     rows = [(key, str(value), str(default.get(key, "–"))) for key, value in values.items() if default.get(key) != value]
     all_of_it = page.table(("key", "value"), [(key, str(value)) for key, value in values.items()])
     changed = page.table(("key", "value", "default"), rows) if rows else ""

@@ -112,12 +112,13 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and value - value != 0.0 else value
 
 
-def _step_of(line: str) -> int | None:
+def _record(line: str) -> dict[str, Any] | None:
+    """A line as the record that it holds, None where it is not whole."""
     try:
-        step = json.loads(line)["step"]
-    except (ValueError, KeyError, TypeError):
+        record = json.loads(line)
+    except (ValueError, RecursionError):
         return None
-    return step if isinstance(step, int) else None
+    return record if isinstance(record, dict) and isinstance(record.get("step"), int) else None
 
 
 def truncate_metrics(path: Path, records: int) -> int:
@@ -131,7 +132,7 @@ def truncate_metrics(path: Path, records: int) -> int:
     kept = dropped = 0
     with path.open(encoding="utf-8", errors="replace") as old, atomic_write(path, mode="w") as new:
         for line in old:
-            if kept < records and line.endswith("\n") and _step_of(line) is not None:
+            if kept < records and line.endswith("\n") and _record(line) is not None:
                 new.write(line)
                 kept += 1
             else:
@@ -144,7 +145,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     with path.open(encoding="utf-8", errors="replace") as file:
-        return [json.loads(line) for line in file if _step_of(line) is not None]
+        return [record for record in map(_record, file) if record is not None]
 
 
 def read_newest(path: Path) -> dict[str, Any]:
@@ -154,4 +155,4 @@ def read_newest(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
         lines = file.read().decode("utf-8", errors="replace").split("\n")
-    return next((json.loads(line) for line in reversed(lines) if _step_of(line) is not None), {})
+    return next((record for record in map(_record, reversed(lines)) if record is not None), {})

@@ -7,7 +7,7 @@ from typing import Any
 from aurl.page import Point
 from aurl.training.log import read_metrics
 
-POINTS = 256
+POINTS = 128
 """A trace has from as many to twice as many points once it has had so many values: more than a chart can show."""
 STEP = "step"
 

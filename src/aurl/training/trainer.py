@@ -18,6 +18,7 @@ from aurl.training.result import FitResult
 from aurl.training.run import Run
 from aurl.training.setup import create_checked
 from aurl.training.sitting import train_here
+from aurl.training.trackers import check_trackers
 
 logger = logging.getLogger(__name__)
 FIXED_KEYS = frozenset({"seed", "accumulation", "precision", "ema_decay", "lora", "teacher"})
@@ -134,6 +135,7 @@ def _train(
 def _change(run: Run, changes: Mapping[str, Any], dataset_folder: Path | None, processes: int) -> None:
     """Write down what is different from now on."""
     profile, facts = run.profile(), run.facts()
+    check_trackers(profile.training.trackers)
     if fixed := sorted(FIXED_KEYS & set(changes)):
         raise UsageError(f"training.{fixed[0]} cannot be changed within a run", hint="start a new run: aurl train")
     if changes:
