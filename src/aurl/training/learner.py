@@ -14,11 +14,12 @@ from aurl.errors import DamagedError
 from aurl.loss.objective import build_objective
 from aurl.loss.penalties import Penalties
 from aurl.loss.terms import ADVERSARIAL, FEATURE_MATCHING
-from aurl.model.build import HasVocabulary, build_discriminator, build_model
+from aurl.model.build import build_discriminator, build_model
 from aurl.model.lora import adapt
 from aurl.model.vae_gan import MusicTransformerVAEGAN
 from aurl.model.weights import load_weights
 from aurl.profile import Profile
+from aurl.tokens.codec import Codec
 from aurl.training.adversary import Adversary, discriminator_optimizer
 from aurl.training.averaging import NEVER, Averages, LastAverage, average_weights
 from aurl.training.checkpoint import (
@@ -48,7 +49,7 @@ from aurl.training.steps import Learner
 
 def build_learner(
     profile: Profile,
-    codec: HasVocabulary,
+    codec: Codec,
     accelerator: Accelerator,
     found: Found | None,
     styles: Sequence[str] = (),
@@ -72,7 +73,6 @@ def build_learner(
     Raises:
         DamagedError: the checkpoint does not fit the profile.
         NotFoundError: the teacher is gone.
-        UsageError: the precision is not one that two optimizers can share.
     """
     check_sharding(profile)
     training = profile.training
@@ -101,7 +101,7 @@ def build_learner(
         accelerator.scaler.load_state_dict(found.state["scaler"])
     adversary = _adversary(profile, plain, accelerator, found) if profile.model.mode == "vae_gan" else None
     splitting = Splitting(partial(accelerator.reduce, reduction="sum"))
-    objective = build_objective(profile, plain.levels, add_up=splitting.add_up)
+    objective = build_objective(profile, plain.levels, add_up=splitting.add_up, time_base=codec.time_base)
     schedule = kl_schedule(profile)
     clipping = CLIPPING.from_component(training.clipping)
     plateau = Plateau(factor=training.plateau_factor, patience=training.plateau_patience)
