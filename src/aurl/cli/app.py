@@ -15,12 +15,13 @@ from aurl.cli.landscape import landscape
 from aurl.cli.output import PROGRAM, Output
 from aurl.cli.prepare import prepare
 from aurl.cli.resume import resume
+from aurl.cli.scale import scale
 from aurl.cli.signals import exit_on_terminate
 from aurl.cli.train import train
 from aurl.cli.tune import tune
 from aurl.errors import UsageError
 
-COMMANDS: tuple[Callable[..., Any], ...] = (prepare, train, resume, generate, tune, landscape, demo)
+COMMANDS: tuple[Callable[..., Any], ...] = (prepare, train, resume, generate, tune, scale, landscape, demo)
 """In the order of `aurl --help`; the function's name is the command's."""
 GROUPS: dict[str, tuple[str, Sequence[Callable[..., Any]]]] = {
     "profile": ("List, show, write and check profiles.", profile.COMMANDS),
