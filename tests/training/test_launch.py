@@ -43,9 +43,16 @@ def test_two_processes_are_one_with_twice_the_batch(dataset, tmp_path):
     assert facts(tmp_path / "two")["processes"] == 2
 
 
-def test_with_latents_they_are_one_too(dataset, tmp_path):
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_with_latents_they_are_one_too(dataset, tmp_path, accumulation):
     """With hardly any noise around posterior means."""
-    common = {"max_steps": 8, "model__dropout": 0.0, "latent__word_dropout": 0.0, "latent__level_dropout": 0.0}
+    common = {
+        "max_steps": 8,
+        "accumulation": accumulation,
+        "model__dropout": 0.0,
+        "latent__word_dropout": 0.0,
+        "latent__level_dropout": 0.0,
+    }
     schedule = {"kind": "exponential", "start": 0.3, "hold": 0.2, "full": 0.6}
     common |= {"latent__initial_log_variance": -12.0, "loss__kl_schedule": schedule}
     common |= {"training__optimizer": {"kind": "adamw"}, "loss__echo": 0.0}  # the positions that echo are drawn

@@ -11,7 +11,7 @@ from aurl.training.ranking import Criterion
 from aurl.training.state import TrainingState
 
 SECONDS_PER_MINUTE = 60.0
-OVER_A_STAGE = ("kl_schedule", "schedule")
+OVER_A_STAGE = ("kl_schedule", "last_average", "plateau", "schedule")
 """What runs from the beginning of a stage to its end, and begins anew with each."""
 IN_TIME, STAGE_IS_LATE, RUN_IS_LATE = 0, 1, 2
 
