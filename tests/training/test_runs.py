@@ -8,7 +8,7 @@ import pytest
 from tests.support.training import small_profile
 
 from aurl.training.run import create_run
-from aurl.training.runs import describe_run, list_runs, read_events, read_profile, summarise
+from aurl.training.runs import describe_run, list_runs, read_profile, summarise
 
 
 def write_metrics(run, records, tail=""):
@@ -46,7 +46,7 @@ def test_a_run_that_has_just_been_made(run):
 
 def test_step_and_best_are_known_while_it_is_trained(run):
     hold(run, os.getpid())
-    write_checkpoint(run, 20, best_step=10, best_nats_per_note=4.5)
+    write_checkpoint(run, 20, ranking=[{"step": 10, "value": 4.5}, {"step": 20, "value": 5.0}])
     write_metrics(run, [{"step": step, "train/loss": 1.0} for step in range(1, 33)], tail='{"step": 33, "tr')
     found = summarise(run.folder)
     assert (found.status, found.step, found.best, found.best_step) == ("running", 32, 4.5, 10)
@@ -83,7 +83,11 @@ def test_details(run):
     run.samples.mkdir()
     for step in (20, 10):
         (run.samples / f"step-{step:08d}.mid").write_bytes(b"")
-    (run.folder / "events.jsonl").write_text('{"step": 7, "kind": "spike"}\n{"step": 8, "ki\n[1]\n{"kind": "saved"}\n')
+    (run.folder / "events.jsonl").write_text(
+        told=['{"step": 7, "kind": "spike"}', '{"step": 8, "ki', "[1]", '{"step": 9, "kind": "saved"}', ""](
+            run.folder / "events.jsonl"
+        ).write_text("\n".join(told))
+    )
     found = describe_run(run.folder)
     assert found.newest == {"a": 3, "b": 2.0}
     assert found.newest_steps == {"a": 20, "b": 10}
@@ -93,7 +97,7 @@ def test_details(run):
     ]
     assert all(kept.bytes > 1000 for kept in found.checkpoints)
     assert [path.stem for path in found.samples] == ["step-00000010", "step-00000020"]
-    assert found.events == ({"step": 7, "kind": "spike"}, {"kind": "saved"})
+    assert found.events == ({"step": 7, "kind": "spike"}, {"step": 9, "kind": "saved"})
     assert found.profile["training.lr"] == 0.01
     assert found.profile["training.schedule.kind"] == "cosine"
     assert found.command == "aurl generate --run one"
@@ -149,4 +153,4 @@ def test_keys_of_a_profile_are_dotted_down_to_options(run):
     found = read_profile(run.folder)
     assert found["training.optimizer.kind"] == "muon"
     assert found["data.augment"] == []
-    assert read_events(run.folder) == []
+    assert describe_run(run.folder).events == ()

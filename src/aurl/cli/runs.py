@@ -155,7 +155,7 @@ def _show_text(details: "RunDetails") -> str:
     numbers = [
         (name, figure(value), f"{details.newest_steps[name]:,}") for name, value in sorted(details.newest.items())
     ]
-    told = [(f"{event.get('step', '–')}", event_text(event)) for event in details.events[-SHOWN_EVENTS:]]
+    told = [(f"{event['step']:,}", event_text(event)) for event in details.events[-SHOWN_EVENTS:]]
     blocks = [
         table(_fact_rows(details)),
         _block(("newest", "", "step"), numbers),

@@ -15,6 +15,7 @@ from aurl import page
 from aurl.page import Line, Mark, Section
 from aurl.profile import Profile
 from aurl.storage import write_bytes
+from aurl.training.events import ALARM, DIVERGED, ROLLBACK, SPIKE
 from aurl.training.groups import charts, colour_of
 from aurl.training.rolls import roll
 from aurl.training.run import Run
@@ -27,7 +28,7 @@ SECONDS_BETWEEN = 5.0
 """A page that takes tens of milliseconds takes less than a hundredth of the training."""
 SHOWN_MARKS, SHOWN_EVENTS, SHOWN_SAMPLES = 40, 30, 12
 """The newest ones."""
-BAD = frozenset({"alarm", "spike", "diverged", "rollback"})
+BAD = frozenset({ALARM, SPIKE, DIVERGED, ROLLBACK})
 """Kinds of events that are drawn as warnings."""
 MEBIBYTE = 2**20
 VALID = "valid/"
@@ -115,7 +116,7 @@ def dashboard(details: RunDetails, traces: Traces, rolls: Mapping[str, str], *, 
         samples: where the links to samples lead, relative to the page.
     """
     run = details.summary
-    marks = [_mark(event) for event in details.events[-SHOWN_MARKS:] if isinstance(event.get("step"), int)]
+    marks = [_mark(event) for event in details.events[-SHOWN_MARKS:]]
     sections = [
         Section("Standing", page.cards(_standing(details))),
         Section("Advice", _advice(details.events), "What the run's own watch finds wrong with it now."),
@@ -160,16 +161,16 @@ def _charts(charts_of: Sequence[Sequence[str]], traces: Traces, marks: Sequence[
 
 
 def _mark(event: Mapping[str, Any]) -> Mark:
-    return Mark(event["step"], f"{event.get('kind')}: {event.get('message', '')}", bad=_is_bad(event))
+    return Mark(event["step"], f"{event['kind']}: {event.get('message', '')}", bad=_is_bad(event))
 
 
 def _is_bad(event: Mapping[str, Any]) -> bool:
-    return event.get("kind") in BAD and event.get("on") is not False
+    return event["kind"] in BAD and event.get("on") is not False
 
 
 def _advice(events: Sequence[Mapping[str, Any]]) -> str:
     """Alarms that have not been called off."""
-    active = {event.get("name"): event for event in events if event.get("kind") == "alarm"}
+    active = {event.get("name"): event for event in events if event["kind"] == ALARM}
     return "".join(
         f'<div class="advice"><b>{page.text(event.get("message", ""))}</b>{page.text(event.get("advice", ""))}</div>'
         for event in active.values()
@@ -179,7 +180,7 @@ def _advice(events: Sequence[Mapping[str, Any]]) -> str:
 
 def _events(events: Sequence[Mapping[str, Any]]) -> str:
     rows = [
-        (event.get("step", "–"), event.get("kind", "–"), event.get("message", ""), event.get("time", ""))
+        (event["step"], event["kind"], event.get("message", ""), event.get("time", ""))
         for event in reversed(events[-SHOWN_EVENTS:])
     ]
     return page.table(("step", "kind", "what happened", "when"), rows) if rows else ""

@@ -65,7 +65,7 @@ def forget_after(path: Path, step: int) -> None:
 def _event(line: str) -> dict[str, Any] | None:
     try:
         event = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     known = isinstance(event, dict) and isinstance(event.get("step"), int) and isinstance(event.get("kind"), str)
     return event if known else None

@@ -1,6 +1,5 @@
 """What runs there are and what became of them: only read, and whatever is damaged is told, never raised."""
 
-import json
 import re
 import socket
 from collections.abc import Iterator, Mapping
@@ -13,14 +12,15 @@ import psutil
 from aurl.errors import AurlError
 from aurl.home import FINISHED, RUN_MARK
 from aurl.storage import read_json, read_toml
+from aurl.training.events import read_events
 from aurl.training.log import read_newest
+from aurl.training.ranking import AUTO, Criterion
 from aurl.training.run import PROFILE_NAME, Run
 from aurl.training.traces import Traces
 
 RUNNING, KILLED, DAMAGED = "running", "killed", "damaged"
-MODE_KEY = "model.mode"
-CRITERION, CRITERION_WITH_LATENTS = "valid/nats_per_note", "valid/elbo_per_note"
-EVENTS_NAME, STATE_NAME = "events.jsonl", "state.json"
+MODE_KEY, BEST_BY_KEY = "model.mode", "training.best_by"
+STATE_NAME = "state.json"
 MAX_STATE_BYTES = 2**24
 _HOLDER = re.compile(r"process (\d+) on (.+)")
 
@@ -36,7 +36,7 @@ class RunSummary:
         status: as `run.json` has it; "killed" where that says "running" and nobody trains it, "damaged" without one.
         step: updates done, as far as they are known.
         criterion: name of the number that decides which checkpoint is best.
-        best: its lowest value so far, None without.
+        best: its best value so far, None without.
         best_step: where that was, 0 without.
         bytes: everything in the folder.
         created: when it was started, ISO 8601.
@@ -143,7 +143,7 @@ def describe_run(folder: Path, traces: Traces | None = None) -> RunDetails:
         newest={name: value for name, (_, value) in newest.items()},
         newest_steps={name: step for name, (step, _) in newest.items()},
         checkpoints=tuple(_kept(run.checkpoints)),
-        events=tuple(read_events(folder)),
+        events=tuple(read_events(run.events)),
         samples=tuple(sorted(run.samples.glob("*.mid"))),
         command=_next_command(summary),
     )
@@ -175,15 +175,6 @@ def flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
             yield f"{prefix}{key}", value
 
 
-def read_events(folder: Path) -> list[dict[str, Any]]:
-    """The events of a run in order; lines that are none are left out."""
-    path = folder / EVENTS_NAME
-    if not path.is_file():
-        return []
-    with path.open(encoding="utf-8", errors="replace") as file:
-        return [event for event in map(_object, file) if event]
-
-
 def _find(run: Run) -> _Found:
     found = _Found()
     try:
@@ -212,21 +203,32 @@ def _summary(run: Run, found: _Found) -> RunSummary:
     facts, state = found.facts, found.state
     mode = found.profile.get(MODE_KEY)
     newest = read_newest(run.metrics)
+    criterion = Criterion.of(_text(found.profile.get(BEST_BY_KEY)) or AUTO, latent=mode != "transformer")
+    best_step, best = _best(found)
     return RunSummary(
         name=run.folder.name,
         folder=run.folder,
         mode=mode if isinstance(mode, str) else None,
         status=_status(run, facts),
         step=max(_whole(source.get("step")) for source in (facts, state, newest)),
-        criterion=CRITERION if mode == "transformer" else CRITERION_WITH_LATENTS,
-        best=_number(state.get("best_nats_per_note", facts.get("best_nats_per_note"))),
-        best_step=_whole(state.get("best_step", facts.get("best_step"))),
+        criterion=criterion.metric,
+        best=best,
+        best_step=best_step,
         bytes=_size(run.folder),
         created=_text(facts.get("created")),
         updated=_text(facts.get("updated")),
         parent=_name(facts.get("parent")),
         fault=found.fault,
     )
+
+
+def _best(found: _Found) -> tuple[int, float | None]:
+    """Step and value of the best checkpoint, as the newest one knows it."""
+    ranking = found.state.get("ranking")
+    first = ranking[0] if isinstance(ranking, list) and ranking else {}
+    if not isinstance(first, dict):
+        return 0, None
+    return _whole(first.get("step")), _number(first.get("value"))
 
 
 def _status(run: Run, facts: Mapping[str, Any]) -> str:
@@ -282,14 +284,6 @@ def _size(folder: Path) -> int:
         except OSError:
             continue
     return total
-
-
-def _object(line: str) -> dict[str, Any]:
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _whole(value: object) -> int:
