@@ -83,11 +83,8 @@ def test_details(run):
     run.samples.mkdir()
     for step in (20, 10):
         (run.samples / f"step-{step:08d}.mid").write_bytes(b"")
-    (run.folder / "events.jsonl").write_text(
-        told=['{"step": 7, "kind": "spike"}', '{"step": 8, "ki', "[1]", '{"step": 9, "kind": "saved"}', ""](
-            run.folder / "events.jsonl"
-        ).write_text("\n".join(told))
-    )
+    told = ['{"step": 7, "kind": "spike"}', '{"step": 8, "ki', "[1]", '{"step": 9, "kind": "saved"}', ""]
+    (run.folder / "events.jsonl").write_text("\n".join(told))
     found = describe_run(run.folder)
     assert found.newest == {"a": 3, "b": 2.0}
     assert found.newest_steps == {"a": 20, "b": 10}
