@@ -24,7 +24,7 @@ from safetensors.numpy import load_file
 
 from aurl.training.log import read_metrics
 
-MACHINE = ("tokens_per_second", "seconds", "memory_mib")
+MACHINE = ("tokens_per_second", "share_of_peak", "seconds", "eta_seconds", "memory_mib", "cuda_mib")
 PROFILE = {
     "model.dropout": 0.1,
     "data.seq_len": 64,

@@ -19,7 +19,7 @@ UNTOLD_NATS = 0.01
 """Nats per target of KL divergence below which latents tell nothing."""
 FEW_ACTIVE = 0.02
 """Share of active units below which a level is given up."""
-WINS, LOSES = 0.95, 0.55
+WINS, LOSES = 0.9, 0.55
 """Share of scores on the right side from which on one side has nothing to learn; 0.5 is chance."""
 ALWAYS, LONG = 0.99, 100
 """Share of updates that are clipped, over so many lines: at first most are."""
