@@ -219,14 +219,18 @@ def test_two_processes_stop_and_go_on_in_stages(dataset, tmp_path):
     profile = course(0.5, 0.5, max_steps=16, data__batch_size=2)
     fit(profile, dataset, tmp_path / "whole", threads=1, processes=2)
     assert [record["stage"] for record in lines(tmp_path / "whole")] == [0] * 8 + [1] * 8
-    fit(course_stopped(profile), dataset, tmp_path / "parts", threads=1, processes=2)
-    result = resume(tmp_path / "parts", changes={"max_steps": 16})
+    result = fit(profile, dataset, tmp_path / "parts", threads=1, processes=2, **stopping_at(3))
+    assert result.interrupted
+    result = resume(tmp_path / "parts")
     assert (result.step, facts(tmp_path / "parts")["processes"]) == (16, 2)
-    assert tensors(tmp_path / "parts").keys() == tensors(tmp_path / "whole").keys()
+    assert told(tmp_path / "parts") == told(tmp_path / "whole")
+    assert tensors(tmp_path / "parts") == tensors(tmp_path / "whole")
 
 
-def course_stopped(profile):
-    return profile.model_copy(update={"training": profile.training.model_copy(update={"max_steps": 10})})
+def test_the_last_stage_takes_what_a_longer_run_has_left(dataset, tmp_path):
+    fit(course(0.5, 0.5, max_steps=6), dataset, tmp_path / "run", threads=1)
+    assert resume(tmp_path / "run", changes={"max_steps": 10}).step == 10
+    assert [record["stage"] for record in lines(tmp_path / "run")] == [0] * 3 + [1] * 7
 
 
 # What stages come to, without training
@@ -238,10 +242,11 @@ def profile_in(profile, **state):
 
 def test_shares_are_of_steps_minutes_or_the_horizon():
     thirds = course(0.34, 0.33, 0.33, max_steps=100)
-    assert [profile_in(thirds, stage=n).max_steps for n in range(3)] == [34, 33, 33]
+    begun = {0: 0, 1: 34, 2: 60}  # patience has ended the second
+    assert [profile_in(thirds, stage=n, stage_step=step).max_steps for n, step in begun.items()] == [34, 33, 40]
     minutes = profile_in(course(0.5, 0.3, 0.2, max_minutes=10.0), stage=1, stage_seconds=300.0)
     assert (minutes.max_steps, minutes.max_minutes, minutes.horizon_steps) == (None, pytest.approx(3.0), 6000)
-    open_ended = [profile_in(course(0.5, 0.5), stage=n) for n in range(2)]
+    open_ended = [profile_in(course(0.5, 0.5), stage=n, stage_step=n * 10_000) for n in range(2)]
     assert [training.max_steps for training in open_ended] == [10_000, 10_000]
 
 
@@ -302,7 +307,7 @@ def test_what_a_stage_remembers_of_the_one_before():
     whole = staged(stages)
     one, two = at_stage(whole, 0), at_stage(whole, 1)
     assert (same_optimizer(one, two), same_optimizer(one, one), same_optimizer(None, two)) == (False, True, True)
-    assert remembered(["balancing", "kl_schedule", "other"], one, two) == {"balancing", "other"}
+    assert remembered(["balancing", "kl_schedule", "plateau", "other"], one, two) == {"balancing", "other"}
     assert remembered(["balancing", "kl_schedule"], None, two) == {"balancing", "kl_schedule"}
     assert remembered(["optimizer"], one, two) == set()
 

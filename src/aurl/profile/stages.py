@@ -34,6 +34,7 @@ FIXED = (
     *("prepare", "tokens", "model", "latent", "discriminator", STAGES),
     *("training.seed", "training.precision", "training.accumulation", "training.ema_decay", "training.lora"),
     *("training.teacher", "training.max_steps", "training.max_minutes", "training.horizon_steps"),
+    *("training.sharding", "training.trackers", "training.best_by", "training.best_mode"),
 )
 """Tables and keys that a run keeps from its first stage to its last."""
 

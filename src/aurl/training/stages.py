@@ -11,7 +11,7 @@ from aurl.training.ranking import Criterion
 from aurl.training.state import TrainingState
 
 SECONDS_PER_MINUTE = 60.0
-OVER_A_STAGE = ("kl_schedule", "last_average", "plateau", "schedule")
+OVER_A_STAGE = ("kl_schedule", "plateau", "last_average")
 """What runs from the beginning of a stage to its end, and begins anew with each."""
 IN_TIME, STAGE_IS_LATE, RUN_IS_LATE = 0, 1, 2
 
@@ -32,20 +32,22 @@ def _bounds(whole: Profile, state: TrainingState) -> dict[str, Any]:
     if stage.steps is not None:
         steps = stage.steps if training.max_steps is None else min(stage.steps, training.max_steps - state.stage_step)
         return {"max_steps": max(0, steps), "max_minutes": left}
-    share = stage.share or 0.0
+    share, is_last = stage.share or 0.0, state.stage + 1 == len(whole.stages)
     horizon = max(1, round(share * training.horizon_steps))
-    own = None if minutes is None or left is None else min(left, share * minutes)
-    return {"max_steps": _steps_of_share(whole, state.stage), "max_minutes": own, "horizon_steps": horizon}
+    own = left if is_last or minutes is None or left is None else min(left, share * minutes)
+    return {"max_steps": _steps_of_share(whole, state), "max_minutes": own, "horizon_steps": horizon}
 
 
-def _steps_of_share(whole: Profile, number: int) -> int | None:
-    """Steps of a stage, so that those of all add up to the run's; None where minutes bound it."""
-    training = whole.training
+def _steps_of_share(whole: Profile, state: TrainingState) -> int | None:
+    """Steps of a stage; the last one has all that are left. None where minutes bound it."""
+    training, number = whole.training, state.stage
     steps = training.max_steps
     if steps is None and training.max_minutes is None:
         steps = training.horizon_steps
     if steps is None:
         return None
+    if number + 1 == len(whole.stages):
+        return max(0, steps - state.stage_step)
     begin, end = [0.0, *accumulate(stage.share or 0.0 for stage in whole.stages)][number : number + 2]
     return round(steps * end) - round(steps * begin)
 
