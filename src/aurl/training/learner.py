@@ -77,9 +77,38 @@ def build_learner(
     check_sharding(profile)
     training = profile.training
     seed_process(training.seed, rank=0)
+    plain = _model(profile, codec, styles, start if found is None else None)
+    if found is not None:
+        load_weights(plain, found.folder / f"{MODEL}.safetensors")
+    model, optimizer, averages = _trained(profile, plain, accelerator, found, before)
+    adversary = _adversary(profile, plain, accelerator, found) if profile.model.mode == "vae_gan" else None
+    splitting = Splitting(partial(accelerator.reduce, reduction="sum"))
+    objective = build_objective(profile, plain.levels, add_up=splitting.add_up, time_base=codec.time_base)
+    learner = Learner(
+        accelerator,
+        model,
+        plain,
+        optimizer,
+        objective,
+        averages,
+        CLIPPING.from_component(training.clipping),
+        adversary,
+        kl_schedule=kl_schedule(profile),
+        plateau=Plateau(factor=training.plateau_factor, patience=training.plateau_patience),
+        splitting=splitting,
+        teacher=None if teacher is None else load_teacher(teacher, accelerator.device),
+    )
+    learner.memory |= _memory(learner)
+    known = remembered(learner.memory, before, profile)
+    recall({name: learner.memory[name] for name in known}, {} if found is None else found.state.get("memory", {}))
+    return learner
+
+
+def _model(profile: Profile, codec: Codec, styles: Sequence[str], start: Path | None) -> MusicTransformerVAEGAN:
+    training = profile.training
     plain = build_model(profile, codec, styles)
     plain.level_dropout = profile.latent.level_dropout
-    if start is not None and found is None:
+    if start is not None:
         load_start(plain, start)
     if training.lora is not None:
         adapt(plain, **training.lora.model_dump())
@@ -87,8 +116,32 @@ def build_learner(
         plain.bags.requires_grad_(False)  # processes would wait for gradients that never come
     if plain.echo is not None and not profile.loss.echo:
         plain.echo.requires_grad_(False)
-    if found is not None:
-        load_weights(plain, found.folder / f"{MODEL}.safetensors")
+    return plain
+
+
+def _memory(learner: Learner) -> dict[str, Stateful]:
+    """Name → what learns beside weights and their optimizers."""
+    last, adversary = learner.averages.last, learner.adversary
+    return {
+        "balancing": learner.objective.balancer,
+        "clipping": learner.clipping,
+        "kl_schedule": learner.kl_schedule,
+        "plateau": learner.plateau,
+        "splitting": learner.splitting,
+        **({} if last is None else {"last_average": last}),
+        **({} if adversary is None else adversary.memory),
+    }
+
+
+def _trained(
+    profile: Profile,
+    plain: MusicTransformerVAEGAN,
+    accelerator: Accelerator,
+    found: Found | None,
+    before: Profile | None,
+) -> tuple[nn.Module, Optimizer, Averages]:
+    """What is trained as Accelerate wraps it, what trains it, and what follows it."""
+    training = profile.training
     model = _placed(profile, plain, accelerator)
     averages = _averages(profile, followed(model, plain))
     optimizer = OPTIMIZERS.from_component(training.optimizer, plain, training.lr, training.weight_decay)
@@ -96,37 +149,10 @@ def build_learner(
         if same_optimizer(before, profile):
             load_optimizer_tensors(optimizer, plain, read_tensors(found.folder, OPTIMIZER))
         _load_averages(averages, plain, found)
-    model, prepared = _prepared(model, optimizer, accelerator)
+    model, optimizer = _prepared(model, optimizer, accelerator)
     if accelerator.scaler is not None and found is not None and found.state.get("scaler"):
         accelerator.scaler.load_state_dict(found.state["scaler"])
-    adversary = _adversary(profile, plain, accelerator, found) if profile.model.mode == "vae_gan" else None
-    splitting = Splitting(partial(accelerator.reduce, reduction="sum"))
-    objective = build_objective(profile, plain.levels, add_up=splitting.add_up, time_base=codec.time_base)
-    schedule = kl_schedule(profile)
-    clipping = CLIPPING.from_component(training.clipping)
-    plateau = Plateau(factor=training.plateau_factor, patience=training.plateau_patience)
-    memory: dict[str, Stateful] = {"balancing": objective.balancer, "kl_schedule": schedule, "clipping": clipping}
-    memory |= {"plateau": plateau, "splitting": splitting}
-    memory |= {} if averages.last is None else {"last_average": averages.last}
-    memory |= adversary.memory if adversary is not None else {}
-    if found is not None:
-        known = remembered(memory, before, profile)
-        recall({name: memory[name] for name in known}, found.state.get("memory", {}))
-    return Learner(
-        accelerator,
-        model,
-        plain,
-        prepared,
-        objective,
-        averages,
-        clipping,
-        adversary,
-        memory,
-        schedule,
-        plateau,
-        splitting,
-        teacher=None if teacher is None else load_teacher(teacher, accelerator.device),
-    )
+    return model, optimizer, averages
 
 
 def _placed(profile: Profile, plain: MusicTransformerVAEGAN, accelerator: Accelerator) -> nn.Module:
