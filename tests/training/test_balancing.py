@@ -1,12 +1,14 @@
 """Weights that are learned and a beta that listens, in a whole run."""
 
+import shutil
+
 import pytest
-from tests.support.training import latent_profile, small_profile, tensors, told
+from tests.support.training import facts, latent_profile, small_profile, tensors, told
 from tests.training.test_resume import assert_same, fit_in_sittings
 
 from aurl.loss.balancing import BALANCERS
 from aurl.loss.schedules import KL_SCHEDULES
-from aurl.training.trainer import fit
+from aurl.training.trainer import fit, resume
 
 THREADS = 1
 LATENT_TERMS = {kind: {"weight": 0.1} for kind in ("mutual_information", "orthogonality", "sparsity")}
@@ -35,10 +37,13 @@ def test_what_has_been_learned_goes_on_where_it_was(dataset, tmp_path, what):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("balancing", sorted(set(BALANCERS.kinds()) - {"fixed"}))
-def test_with_a_discriminator_too(dataset, tmp_path, balancing):
+def test_with_a_discriminator_too(dataset, tmp_path):
     profile = balanced(
-        "vae_gan", max_steps=30, loss__balancing={"kind": balancing}, loss__kl_schedule=LISTENING, accumulation=2
+        "vae_gan",
+        max_steps=30,
+        loss__balancing={"kind": "gradient_norm", "every": 4},
+        loss__kl_schedule=LISTENING,
+        accumulation=2,
     )
     fit(profile, dataset, tmp_path / "whole", threads=THREADS)
     fit_in_sittings(profile, dataset, tmp_path / "parts", [9, 20])
@@ -65,6 +70,19 @@ def test_two_processes_are_one_with_twice_the_batch(dataset, tmp_path, balancing
             assert found[name] == pytest.approx(expected[name], rel=2e-3, abs=1e-6), (expected["step"], name)
             compared += name.startswith("weight/")
     assert compared >= 3 * (3 + 1)
+
+
+@pytest.mark.slow
+def test_two_processes_go_on_where_they_were(dataset, tmp_path):
+    """As after SIGKILL between two checkpoints, the newer of which came to nothing."""
+    what_learns = {"loss__kl_schedule": LISTENING, "loss__balancing": {"kind": "gradient_norm", "every": 3}}
+    profile = balanced(max_steps=7, checkpoint_every=4, **what_learns)
+    fit(profile, dataset, tmp_path / "whole", processes=2, threads=THREADS)
+    shutil.copytree(tmp_path / "whole", tmp_path / "killed")
+    shutil.rmtree(tmp_path / "killed" / "checkpoints" / "step-00000007")
+    assert resume(tmp_path / "killed").step == 7
+    assert facts(tmp_path / "killed")["processes"] == 2
+    assert_same(tmp_path / "whole", tmp_path / "killed")
 
 
 @pytest.mark.parametrize("kind", KL_SCHEDULES.kinds())
