@@ -12,7 +12,7 @@ from aurl.loss.adversarial import Heard, deception, deception_of_each, feature_d
 from aurl.loss.bag import bag_sum
 from aurl.loss.kl import AddUp, alone, with_free_bits
 from aurl.loss.musical.expected import Expected, expected
-from aurl.loss.musical.played import Played, played
+from aurl.loss.musical.played import Played
 from aurl.loss.reconstruction import cross_entropy_sum
 from aurl.model.latents import Level
 from aurl.model.latents.parts import Reconstruction
@@ -51,7 +51,7 @@ class Outcome:
     @cached_property
     def played(self) -> Played:
         """What really sounds before each target."""
-        return played(self.following, self.targets, self.start_steps)
+        return Played(self.following, self.targets, self.start_steps)
 
     @cached_property
     def expected(self) -> Expected:

@@ -7,7 +7,7 @@ from tests.support.expected import expecting, off, on, shift
 from aurl.loss.kinds import LOSSES, LossContext
 from aurl.loss.musical.expected import pitch_classes
 from aurl.loss.musical.harmony import harmony_distance, harsh_intervals_sum, harshness_table
-from aurl.loss.musical.played import played
+from aurl.loss.musical.played import Played
 
 SECOND, TRITONE = 0.582 / 1.428, 0.453 / 1.428
 CHORD = [on(60), on(64), on(67)]
@@ -100,7 +100,7 @@ def test_the_expected_distance_is_least_where_the_probabilities_are_right():
             ids = [int(choices[first]), off(choices[first]), int(choices[second]), off(choices[second])]
             music = torch.tensor([ids])
             chance = chances[0, first] * chances[1, second]
-            total = total + chance * harmony_distance(pitch_classes(likely), played(music, music), segment=4)
+            total = total + chance * harmony_distance(pitch_classes(likely), Played(music, music), segment=4)
         return torch.autograd.grad(total, logits)[0]
 
     right, wrong = chances.log().requires_grad_(), torch.zeros(2, 3, dtype=torch.float64, requires_grad=True)
@@ -112,7 +112,7 @@ def test_the_expected_distance_is_least_where_the_probabilities_are_right():
 def test_gradients(excess):
     music = torch.tensor([[*CHORD, shift(4), off(60), on(62)]])
     logits = torch.randn(1, 6, 128, dtype=torch.float64, generator=torch.Generator().manual_seed(2)) * 3
-    what = played(music, music)
+    what = Played(music, music)
 
     def costs(part):
         likely = pitch_classes(torch.cat([logits[..., :58], part, logits[..., 70:]], -1).softmax(-1))

@@ -5,7 +5,7 @@ from tests.support.expected import expecting, off, on, shift
 from aurl.loss.kinds import LOSSES, LossContext
 from aurl.loss.musical.expected import pitch_classes
 from aurl.loss.musical.melody import leaps_sum, melody_distance
-from aurl.loss.musical.played import played
+from aurl.loss.musical.played import Played
 
 LINE = [on(60), shift(8), off(60), on(62), shift(8), off(62)]
 """C, then D."""
@@ -76,7 +76,7 @@ def test_the_way_matters():
 def test_gradients(excess):
     music = torch.tensor([[*LINE, on(70)]])
     logits = torch.randn(1, 7, 128, dtype=torch.float64, generator=torch.Generator().manual_seed(3)) * 3
-    what = played(music, music)
+    what = Played(music, music)
 
     def costs(part):
         likely = torch.cat([logits[..., :64], part, logits[..., 76:]], -1).softmax(-1)

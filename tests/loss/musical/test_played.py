@@ -6,7 +6,7 @@ import pytest
 import torch
 from tests.support.legal_ids import walk
 
-from aurl.loss.musical.played import is_drum, played, running_part
+from aurl.loss.musical.played import Played, is_drum, running_part
 from aurl.tokens.codec import Codec
 from aurl.tokens.grammar import Grammar
 from aurl.tokens.vocabulary import (
@@ -51,7 +51,7 @@ BAND = [
 @pytest.fixture
 def band():
     ids = torch.tensor([BAND])
-    return ids, played(ids, ids, torch.tensor([100]))
+    return ids, Played(ids, ids, torch.tensor([100]))
 
 
 def test_parts_and_drums_by_hand(band):
@@ -95,7 +95,7 @@ def test_moments_by_hand(band):
 def test_context_is_known_but_does_not_count():
     ids = torch.tensor([[on(60), shift(8), on(72), shift(8), on(65)]])
     targets = torch.tensor([[PAD, PAD, PAD, shift(8), on(65)]])
-    found = played(ids, targets)
+    found = Played(ids, targets)
     assert found.note[0].tolist() == [False] * 4 + [True]
     assert found.waits[0].tolist() == [False, False, False, True, False]
     assert found.melody[0, 4].item() == 72
@@ -103,7 +103,7 @@ def test_context_is_known_but_does_not_count():
 
 
 def test_a_note_that_began_before_the_window_is_not_known_to_sound():
-    found = played(torch.tensor([[off(60), on(61), off(61), on(62), shift(1)]]), torch.zeros(1, 5, dtype=torch.int64))
+    found = Played(torch.tensor([[off(60), on(61), off(61), on(62), shift(1)]]), torch.zeros(1, 5, dtype=torch.int64))
     assert [row.nonzero()[:, 0].tolist() for row in found.sounding[0]] == [[], [], [1], [], [2]]
 
 
@@ -142,7 +142,7 @@ def test_any_legal_music_as_a_slow_walk_hears_it(parts):
         rows[0][place] = PROGRAM.start + DRUM_PROGRAM
     assert bool(programs) == parts
     ids = torch.tensor(rows)
-    found = played(ids, ids, torch.tensor([0, 7, 1000]))
+    found = Played(ids, ids, torch.tensor([0, 7, 1000]))
     for row, start in enumerate((0, 7, 1000)):
         for place, (classes, time, moments, drum) in enumerate(slowly(rows[row], start)):
             assert found.sounding[row, place].nonzero()[:, 0].tolist() == classes
@@ -172,7 +172,7 @@ def slow_melody(ids):
 def test_the_melody_of_any_legal_music():
     ids = walk(Grammar.of(Codec(parts=False)), 600, 5)
     tensor = torch.tensor([ids])
-    melody = played(tensor, tensor).melody[0].tolist()
+    melody = Played(tensor, tensor).melody[0].tolist()
     tops, moments = slow_melody(ids)
     assert len(tops) > 20
     expected = [-1] * len(ids)

@@ -5,7 +5,7 @@ import torch
 from tests.support.expected import expecting, off, on, shift
 
 from aurl.loss.kinds import LOSSES, LossContext
-from aurl.loss.musical.played import played
+from aurl.loss.musical.played import Played
 from aurl.loss.musical.rhythm import off_grid, off_grid_sum, rhythm_distance, uneven_sum, wait_classes
 
 CPU = torch.device("cpu")
@@ -117,7 +117,7 @@ def test_the_distance_by_hand():
 def test_gradients(excess):
     music = torch.tensor([PULSE])
     logits = torch.randn(1, 7, 512, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
-    what = played(music, music)
+    what = Played(music, music)
     onset = torch.rand(1, 7, dtype=torch.float64)
 
     def costs(part):

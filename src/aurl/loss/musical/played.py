@@ -6,7 +6,7 @@ discriminator's features: onsets at most one step apart are one moment, and the 
 (the skyline; Uitdenbogerd & Zobel, ACM MM 1998). Notes of drum parts have a rhythm, but neither harmony nor melody.
 """
 
-from typing import NamedTuple
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -26,66 +26,102 @@ from aurl.tokens.vocabulary import (
 )
 
 
-class Played(NamedTuple):
-    """At each target, before it is played.
-
-    Args:
-        note: (B, T) bool, whether it begins a note that is no drum.
-        pitch: (B, T) of that note, 0–127; of no meaning elsewhere.
-        sounding: (B, T, 12) float, 1 for each pitch class that sounds, drums apart.
-        melody: (B, T) the highest pitch of the moment before, or -1: where the target is not the highest of its own.
-        waits: (B, T) bool, whether it is the TIME_SHIFT that leads to a new moment.
-        now: (B, T) steps since the start of the piece.
-        since: (B, T) steps since the moment before, 0 where there is none.
-        between: (B, T) steps between the two moments before, or -1: fewer are known.
-    """
-
-    note: Tensor
-    pitch: Tensor
-    sounding: Tensor
-    melody: Tensor
-    waits: Tensor
-    now: Tensor
-    since: Tensor
-    between: Tensor
-
-
-class _Moments(NamedTuple):
-    """Onsets in time; what sounds together begins at the first of them."""
-
-    begins: Tensor
-    before: Tensor
-    second: Tensor
-    after: Tensor
-
-
-@torch.no_grad()
-def played(ids: Tensor, targets: Tensor, start_steps: Tensor | None = None) -> Played:
-    """Read a batch.
+class Played:
+    """What is known at each target, computed when it is first asked for.
 
     Args:
         ids: (B, T) the music, context and all, padded with PAD; `ids[:, t]` is what position t is to tell.
         targets: (B, T) the same, PAD where nothing is to be predicted.
         start_steps: (B,) time before the first id; None: 0.
     """
-    on, counts = within(ids, NOTE_ON), targets != PAD
-    steps = torch.where(within(ids, TIME_SHIFT), ids - (TIME_SHIFT.start - 1), 0)
-    at = steps.cumsum(1) if start_steps is None else steps.cumsum(1) + start_steps[:, None]
-    part = running_part(ids)
-    drum = is_drum(ids, part)
-    pitch = ids.clamp(max=NOTE_ON.stop - 1)
-    moments = _moments(on, at)
-    waits, since, between = _waiting(ids, at, steps, moments)
-    return Played(
-        on & ~drum & counts,
-        pitch,
-        sounding(ids, part, drum),
-        _melody(on & ~drum, at, pitch),
-        waits & counts,
-        at - steps,
-        since,
-        between,
-    )
+
+    def __init__(self, ids: Tensor, targets: Tensor, start_steps: Tensor | None = None) -> None:
+        self._ids, self._counts, self._start_steps = ids, targets != PAD, start_steps
+
+    @cached_property
+    def note(self) -> Tensor:
+        """(B, T) bool, whether the target begins a note that is no drum."""
+        return self._pitched & self._counts
+
+    @cached_property
+    def pitch(self) -> Tensor:
+        """(B, T) of that note, 0–127; of no meaning elsewhere."""
+        return self._ids.clamp(max=NOTE_ON.stop - 1)
+
+    @cached_property
+    def sounding(self) -> Tensor:
+        """(B, T, 12) float, 1 for each pitch class that sounds before the target, drums apart."""
+        return sounding(self._ids, self._part, self._drum)
+
+    @cached_property
+    def melody(self) -> Tensor:
+        """(B, T) the highest pitch of the moment before, or -1: where the target is not the highest of its own."""
+        before = earlier(last(self._pitched))
+        together = self._pitched & (before != NONE) & (self._at - taken(self._at, before) <= TOGETHER_STEPS)
+        top = tops(self._pitched, together, self.pitch.float())
+        line = torch.where(top, earlier(last(top)), NONE)
+        return torch.where(line == NONE, NONE, taken(self.pitch, line))
+
+    @cached_property
+    def waits(self) -> Tensor:
+        """(B, T) bool, whether the target is the TIME_SHIFT that leads to a new moment."""
+        shift = within(self._ids, TIME_SHIFT)
+        next_shift = following(shift)
+        after = torch.cat([next_shift[:, 1:], torch.full_like(next_shift[:, :1], next_shift.shape[1])], 1)
+        return shift & (following(self._begins) < after) & self._counts
+
+    @cached_property
+    def now(self) -> Tensor:
+        """(B, T) steps since the start of the piece."""
+        return self._at - self._steps
+
+    @cached_property
+    def since(self) -> Tensor:
+        """(B, T) steps since the moment before, 0 where there is none."""
+        return torch.where(self._moment == NONE, 0, self.now - taken(self._at, self._moment))
+
+    @cached_property
+    def between(self) -> Tensor:
+        """(B, T) steps between the two moments before, or -1: fewer are known."""
+        second = torch.where(self._moment == NONE, NONE, taken(self._moment, self._moment))
+        return torch.where(second == NONE, NONE, taken(self._at, self._moment) - taken(self._at, second))
+
+    @cached_property
+    def _on(self) -> Tensor:
+        return within(self._ids, NOTE_ON)
+
+    @cached_property
+    def _pitched(self) -> Tensor:
+        return self._on & ~self._drum
+
+    @cached_property
+    def _part(self) -> Tensor:
+        return running_part(self._ids)
+
+    @cached_property
+    def _drum(self) -> Tensor:
+        return is_drum(self._ids, self._part)
+
+    @cached_property
+    def _steps(self) -> Tensor:
+        return torch.where(within(self._ids, TIME_SHIFT), self._ids - (TIME_SHIFT.start - 1), 0)
+
+    @cached_property
+    def _at(self) -> Tensor:
+        """(B, T) time after each id."""
+        at = self._steps.cumsum(1)
+        return at if self._start_steps is None else at + self._start_steps[:, None]
+
+    @cached_property
+    def _begins(self) -> Tensor:
+        """(B, T) bool, the first note of each moment, drums too."""
+        before = earlier(last(self._on))
+        return self._on & ((before == NONE) | (self._at - taken(self._at, before) > TOGETHER_STEPS))
+
+    @cached_property
+    def _moment(self) -> Tensor:
+        """(B, T) place where the last moment before each id begins, or -1."""
+        return earlier(last(self._begins))
 
 
 def within(ids: Tensor, group: Group) -> Tensor:
@@ -125,37 +161,8 @@ def sounding(ids: Tensor, part: Tensor, drum: Tensor) -> Tensor:
     return (counts > 0).float()
 
 
-def _moments(on: Tensor, at: Tensor) -> _Moments:
-    """Which onsets begin a moment, the two such before each id, and the next one, or T."""
-    before = earlier(last(on))
-    begins = on & ((before == NONE) | (at - taken(at, before) > TOGETHER_STEPS))
-    latest = earlier(last(begins))
-    second = torch.where(latest == NONE, NONE, taken(latest, latest))
-    return _Moments(begins, latest, second, following(begins))
-
-
 def following(marked: Tensor) -> Tensor:
     """`(B, T)`: the first marked position from each on, or T."""
     length = marked.shape[1]
     position = torch.arange(length, device=marked.device)
     return torch.where(marked, position, length).flip(1).cummin(1).values.flip(1)
-
-
-def _waiting(ids: Tensor, at: Tensor, steps: Tensor, moments: _Moments) -> tuple[Tensor, Tensor, Tensor]:
-    """Which TIME_SHIFTs lead to a moment, the time since the one before, and that between the two before."""
-    shift = within(ids, TIME_SHIFT)
-    next_shift = following(shift)
-    after = torch.cat([next_shift[:, 1:], torch.full_like(next_shift[:, :1], ids.shape[1])], 1)
-    first = taken(at, moments.before)
-    since = torch.where(moments.before == NONE, 0, at - steps - first)
-    between = torch.where(moments.second == NONE, NONE, first - taken(at, moments.second))
-    return shift & (moments.after < after), since, between
-
-
-def _melody(on: Tensor, at: Tensor, pitch: Tensor) -> Tensor:
-    """Pitch of the top note before each top note, -1 elsewhere."""
-    before = earlier(last(on))
-    together = on & (before != NONE) & (at - taken(at, before) <= TOGETHER_STEPS)
-    top = tops(on, together, pitch.float())
-    line = torch.where(top, earlier(last(top)), NONE)
-    return torch.where(line == NONE, NONE, taken(pitch, line))
