@@ -128,11 +128,8 @@ class Home:
         """Folder of all studies."""
         return self.root / "studies"
 
-    def study(self, name: str | None = None) -> Path:
-        """An existing study.
-
-        Args:
-            name: its name here or the path of its folder; None for the latest.
+    def study(self, name: str) -> Path:
+        """An existing study, by its name here or the path of its folder.
 
         Raises:
             NotFoundError: there is none; the message has the nearest names and the next step.

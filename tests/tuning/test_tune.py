@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -131,9 +132,8 @@ def test_bad_trials_are_ended_early_and_say_so(dataset, tmp_path):
     assert found.best != pruned.number
 
 
-@pytest.mark.parametrize(("method", "pruner"), [("tpe", "hyperband"), ("tpe", "median")])
-def test_other_methods(dataset, tmp_path, method, pruner):
-    options = {"method": method, "pruner": pruner, "metric": "train/nats_per_token", "direction": "maximize"}
+def test_another_number_of_which_more_is_better(dataset, tmp_path):
+    options = {"method": "tpe", "pruner": "hyperband", "metric": "train/nats_per_token", "direction": "maximize"}
     found = study(tmp_path / "s", dataset, trials=3, **options)
     complete = [trial for trial in found.trials if trial.state == "complete"]
     assert found.best == max(complete, key=lambda trial: trial.value).number
@@ -151,6 +151,7 @@ def test_a_trial_that_fails_is_not_the_end(dataset, tmp_path):
     assert [trial.state for trial in found.trials].count("complete") == 3
 
 
+@pytest.mark.slow
 def test_a_trial_that_diverges_is_a_failed_one(dataset, tmp_path):
     found = study(tmp_path / "s", dataset, search={"training.lr": "1e-3|1e38"}, method="grid", trials=None)
     assert [trial.state for trial in found.trials] == ["complete", "failed"]
@@ -159,8 +160,9 @@ def test_a_trial_that_diverges_is_a_failed_one(dataset, tmp_path):
 
 
 def test_where_all_trials_fail_it_ends(dataset, tmp_path):
-    with pytest.raises(AurlError, match=r"all of the first 5 trials failed.*diverged"):
-        study(tmp_path / "s", dataset, search={"training.lr": "1e37:1e38"}, trials=9)
+    """Headers of this data set are longer than such windows."""
+    with pytest.raises(AurlError, match=r"all of the first 5 trials failed.*a header of"):
+        study(tmp_path / "s", dataset, search={"data.seq_len": "2|3", "model.dropout": "0:0.5"}, trials=9)
 
 
 def test_minutes_end_a_sitting(dataset, tmp_path):
@@ -199,6 +201,25 @@ def test_files_that_are_no_study(tmp_path):
         (tmp_path / "study.json").write_text(json.dumps(content))
         with pytest.raises(DamagedError):
             Plan.read(tmp_path)
+
+
+def test_a_run_that_a_dying_process_still_holds_is_waited_for(dataset, tmp_path):
+    folder = tmp_path / "s"
+    study(folder, dataset, trials=1)
+    journal = (folder / "journal.log").read_text().splitlines(keepends=True)
+    (folder / "journal.log").write_text("".join(journal[:-1]))  # it was killed before it could tell
+
+    def hold():
+        with lock(folder / "trials" / "0000" / ".lock"):
+            held.set()
+            time.sleep(0.3)
+
+    held = threading.Event()
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait()
+    assert [trial.state for trial in study(folder, dataset, trials=1).trials] == ["complete"]
+    holder.join()
 
 
 def test_half_a_line_of_the_journal_is_cut_off(dataset, tmp_path):

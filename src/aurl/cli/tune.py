@@ -97,7 +97,6 @@ def tune(
         _begin(output, home, folder, asked, max_steps or bounds.get("max_steps"), data, device)
     elif given := [key for key, value in {**chosen, "set": overrides, "max_steps": max_steps}.items() if value]:
         raise UsageError(f"--{given[0].replace('_', '-')} cannot change within a study", hint="begin another one")
-    home.mark_latest(folder)
     output.note(f"study: {folder.name} in {folder}")
     from aurl.cli.device import check_device
     from aurl.tuning.tune import go_on

@@ -98,7 +98,7 @@ def pruner_of(plan: Plan, *, eval_every: int, max_steps: int | None) -> BasePrun
         case "median":
             return MedianPruner(n_startup_trials=MEDIAN_TRIALS)
         case "hyperband":
-            longest = max_steps or "auto"
-            return HyperbandPruner(min_resource=eval_every, max_resource=longest, reduction_factor=REDUCTION)
+            longest = max_steps or eval_every
+            return HyperbandPruner(min(eval_every, longest), longest, reduction_factor=REDUCTION)
         case "none":
             return NopPruner()
