@@ -165,3 +165,49 @@ def test_launched_processes_tell_of_an_error_once(home):
     assert code != 0
     assert err.count("aurl: error: the run first exists already") == 1
     assert "aurl [process 1]: error" not in err
+
+
+def test_a_run_begins_with_the_weights_of_another_and_is_built_like_it(invoke, home):
+    args = ("--from", "first", "--max-steps", 1, "--name", "second", "--threads", 1, "--set", "training.sample_every=0")
+    code, out, err = invoke("train", *args, "--set", "data.seq_len=64", "--set", "training.precision=fp32", "--json")
+    assert code == 0, err
+    told = json.loads((home / "runs" / "second" / "run.json").read_text())["parent"]
+    assert (told["name"], told["run"]) == ("first", str(home / "runs" / "first"))
+    first, second = (read_resolved(home / "runs" / name / "profile.toml") for name in ("first", "second"))
+    assert (second.model, second.latent) == (first.model, first.latent)
+    assert "size:" not in err
+    adapters = ("--set", "training.lora.rank=2", *args[:4], "--name", "third", *args[6:])
+    code, out, err = invoke("train", *adapters, "--set", "data.seq_len=64", "--json")
+    assert code == 0, err
+    assert json.loads(out)["parameters"] == 2 * 2 * (64 + 192 + 64 + 64 + 2 * (64 + 256))
+    assert invoke("generate", "--run", "third", "--seconds", 2, "--output", "third.mid")[0] == 0
+
+
+def test_a_run_has_a_teacher(invoke, home):
+    args = (*TINY, "--teacher", "first@latest", "--max-steps", 2, "--set", "training.log_every=1", "--threads", 1)
+    code, _, err = invoke("train", *args, "--name", "pupil")
+    assert code == 0, err
+    run = home / "runs" / "pupil"
+    assert json.loads((run / "run.json").read_text())["teacher"]["name"] == "first"
+    assert "train/distillation" in json.loads((run / "metrics.jsonl").read_text().splitlines()[0])
+    assert read_resolved(run / "profile.toml").loss.terms == {"distillation": {"weight": 1.0, "temperature": 2.0}}
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        (("--from", "fist"), ExitCode.NOT_FOUND, "did you mean first?"),
+        (("--from", "first@step-9"), ExitCode.NOT_FOUND, "no checkpoint 'step-9'"),
+        (("--from", "first", "--set", "model.d_model=32"), ExitCode.USAGE, "model.d_model is 32, and 64 in first"),
+        (("--teacher", "fist"), ExitCode.NOT_FOUND, "did you mean first?"),
+        (("--set", "training.lora.rank=4"), ExitCode.USAGE, "name it: --from RUN"),
+        (("--set", "training.teacher=first"), ExitCode.USAGE, "add loss.terms.distillation"),
+    ],
+)
+def test_other_runs_that_do_not_fit_are_refused_before_anything_is_made(invoke, home, args, code, said):
+    few = ("--max-steps", 1, "--set", "data.seq_len=64", "--device", "cpu")
+    sized = () if "--from" in args else ("--profile", "tiny")
+    result, out, err = invoke("train", *few, *sized, *args)
+    assert (result, out) == (code, "")
+    assert said in err
+    assert [path.name for path in (home / "runs").iterdir() if path.is_dir()] == ["first"]
