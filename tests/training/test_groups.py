@@ -50,7 +50,9 @@ def test_train_and_valid_share_a_chart_and_so_do_levels():
     assert chart_of("train/kl_fine") == chart_of("valid/kl_fine") != chart_of("train/kl_local")
     assert chart_of("valid/active_units_fine") == chart_of("valid/active_units_global")
     assert chart_of("train/adversarial_scale_8") == chart_of("train/adversarial_music") != chart_of("train/adversarial")
+    assert chart_of("sample/polyphony_overlap") == chart_of("sample/note_density_overlap") != chart_of("sample/overlap")
     assert chart_of("lr") != chart_of("discriminator_lr")
+    assert chart_of("tokens") != chart_of("valid/tokens") == chart_of("train/tokens")
 
 
 def test_train_has_one_colour_and_valid_another_and_levels_are_told_apart():

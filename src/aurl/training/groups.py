@@ -7,8 +7,9 @@ SIDES = ("train/", "valid/")
 FAMILIES = (
     re.compile(r"(active_units|shuffled_cost|bag|nll)_\w+"),
     re.compile(r"(adversarial|discriminator|feature_matching)_(?:scale_\d+|music|latent)"),
+    re.compile(r"sample/\w+_(overlap)"),
 )
-"""Names that are read beside each other: of levels, of kinds of ids, of what a discriminator looks at."""
+"""Names that are read beside each other: of levels, of kinds of ids, of what a discriminator or a metric looks at."""
 GROUPS = (
     ("Likelihood", r"(train|valid)/(nats|elbo)_per_\w+|train/loss|.*reconstruction.*|.*perplexity.*"),
     ("KL divergence", r".*\bkl_\w+|beta|.*free_bits.*"),
@@ -53,7 +54,9 @@ def chart_of(name: str) -> str:
     side = next((side for side in SIDES if name.startswith(side)), "")
     rest = name.removeprefix(side)
     found = next((match for family in FAMILIES if (match := family.fullmatch(rest))), None)
-    return rest if found is None else f"{found[1]} of each"
+    if found is not None:
+        return f"{found[1]} of each"
+    return f"{rest} of train and valid" if side else name
 
 
 def charts(names: Iterable[str]) -> list[tuple[str, list[list[str]]]]:
