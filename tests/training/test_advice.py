@@ -3,9 +3,11 @@
 import json
 import logging
 import math
+import re
 
 import pytest
 
+from aurl.profile import known_keys
 from aurl.training.advice import KEPT, RULES, History, advise
 from aurl.training.alarms import Alarms
 from aurl.training.events import read_events
@@ -60,7 +62,7 @@ CASES = {
 NEARLY = {
     "posterior_collapse": changed(3, valid__kl_per_token=0.001, **UNHEARD),
     "unheard_latents": changed(4, valid__shuffled_cost_all=0.03),
-    "discriminator_wins": changed(6, train__discriminator_accuracy=0.99),
+    "discriminator_wins": changed(4, train__discriminator_accuracy=0.99),
     "discriminator_loses": changed(8, train__discriminator_accuracy=0.6),
     "always_clipped": changed(90, clipped=1.0),
     "restless_loss": changed(8, loss_variance=0.5),
@@ -142,3 +144,11 @@ def test_what_was_told_before_a_stop_is_not_told_again(tmp_path):
     for n in range(8):
         alarms.note(2420 + n, {"train/discriminator_accuracy": 0.7})
     assert [event["on"] for event in read_events(events)] == [False]
+
+
+def test_advice_names_keys_that_there_are():
+    told = " ".join(advise(History.of(records))[name].next_step for name, records in CASES.items())
+    named = set(re.findall(r"\b(?:training|loss|data|model|latent|discriminator)\.[a-z_]+", told))
+    assert len(named) > 10
+    keys = [*known_keys(), "loss.free_bits_"]
+    assert named <= set(keys)

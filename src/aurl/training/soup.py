@@ -4,7 +4,7 @@ Equal weights for all, as in the uniform soup of Wortsman et al. (ICML 2022); of
 start from the same weights are worth nothing. What comes of it can be generated with, not gone on from: it has no
 optimizer.
 
-    checkpoints/average-00000400-last3/  model · ema (.safetensors), state.json, manifest.sha256
+    checkpoints/average-00000400-last3/  model · ema · swa (.safetensors), state.json, manifest.sha256
 """
 
 from collections.abc import Sequence
@@ -21,6 +21,7 @@ from aurl.training.checkpoint import (
     MODEL,
     SCHEMA_VERSION,
     STATE_NAME,
+    SWA,
     Checkpoints,
     check_folder,
     folder_name,
@@ -62,7 +63,7 @@ def average_checkpoints(
         )
     for folder in folders:
         check_folder(folder)
-    means = {name: mean_of(folders, name) for name in (MODEL, EMA) if _have(folders, name)}
+    means = {name: mean_of(folders, name) for name in (MODEL, EMA, SWA) if _have(folders, name)}
     label = f"last{len(folders)}" if last else f"best{len(folders)}" if best else f"steps{len(folders)}"
     newest = max(step_of(folder) for folder in folders)
     final = checkpoints.folder / f"{AVERAGE_PREFIX}{newest:08d}-{label}"
