@@ -135,6 +135,19 @@ def test_check_takes_the_ids_of_a_data_set(invoke, home):
     assert json.loads(out)["parameters"]["embedding"] > few["parameters"]["embedding"]
 
 
+def test_check_tells_of_adapters_and_of_stages(invoke):
+    told = ("profile", "check", "-p", "tiny", "-p", "course", "--set", "training.lora.rank=4")
+    code, out, err = invoke(*told)
+    assert code == 0, err
+    # rank × (in + out) of qkv, out, up and down in two layers
+    assert f"adapters: {2 * 4 * (64 + 192 + 64 + 64 + 2 * (64 + 256)):,} parameters learn" in out
+    assert "a training step on 8 × 256 tokens:" in out
+    windows = {"pretrain": "16 × 256", "finetune": "8 × 512", "polish": "4 × 1024"}
+    assert all(f"stage {name}: {window} tokens: " in out for name, window in windows.items())
+    stages = json.loads(invoke(*told, "--json")[1])["stages"]
+    assert [stages[name]["seq_len"] for name in windows] == [256, 512, 1024]
+
+
 def test_check_says_which_size_the_device_chose(invoke):
     code, out, err = invoke("profile", "check")
     assert code == 0

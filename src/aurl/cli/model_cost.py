@@ -40,13 +40,20 @@ def text(report: "ModelReport") -> str:
         for name, part in report.parts.items()
     ]
     total = ("total", *(sum(numbers) for numbers in list(zip(*rows, strict=True))[1:]))
-    window, flops = f"{report.batch_size} × {report.seq_len} tokens", report.training_flops_per_step
+    learning = (f"adapters: {report.adapters:,} parameters learn, the others do not",) if report.adapters else ()
     lines = (
         table([HEADINGS, *(_cells(*row) for row in (*rows, total))]),
-        f"a training step on {window}: {report.training_bytes / MIB:,.0f} MiB, {flops / 1e9:,.1f} GFLOP",
+        *learning,
+        f"a training step on {step(report)}",
         f"generation: {report.cache_bytes_per_token / 2**10:,.1f} KiB of cache per token",
     )
     return "\n".join(lines)
+
+
+def step(report: "ModelReport") -> str:
+    """What a training step takes."""
+    window, flops = f"{report.batch_size} × {report.seq_len} tokens", report.training_flops_per_step
+    return f"{window}: {report.training_bytes / MIB:,.0f} MiB, {flops / 1e9:,.1f} GFLOP"
 
 
 def _cells(name: str, parameters: int, *numbers: float) -> tuple[str, ...]:

@@ -86,9 +86,10 @@ def check(
 ) -> None:
     """Build what the profiles describe without taking memory, and tell what each part costs."""
     from aurl.cli.dataset import as_prepared
-    from aurl.cli.model_cost import sums, text
+    from aurl.cli.model_cost import step, sums, text
     from aurl.home import Home
     from aurl.model.build import describe
+    from aurl.profile.load import at_stage
 
     resolved = _load(profile, overrides)
     if resolved.default_size:
@@ -96,7 +97,10 @@ def check(
     if data is not None:
         resolved = as_prepared(output, resolved, Home.locate().dataset(data))
     report = describe(resolved)
-    output.result("profile.check", plain(report) | sums(report), text(report))
+    stages = {stage.name: describe(at_stage(resolved, number)) for number, stage in enumerate(resolved.stages)}
+    told = [text(report), *(f"stage {name}: {step(found)}" for name, found in stages.items())]
+    of_stages = {"stages": {name: plain(found) | sums(found) for name, found in stages.items()}} if stages else {}
+    output.result("profile.check", plain(report) | sums(report) | of_stages, "\n".join(told))
 
 
 COMMANDS = (list_, show, new, check)

@@ -1,6 +1,7 @@
 """From a profile's sections to a model, or to what it would cost."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import torch
@@ -12,12 +13,14 @@ from aurl.model.latents.encoder import Encoder
 from aurl.model.latents.levels import FINE, GLOBAL, LOCAL, Level
 from aurl.model.latents.parts import LatentParts
 from aurl.model.latents.stream import LatentStream
+from aurl.model.lora import adapt
 from aurl.model.prior.conditions import condition_sizes
 from aurl.model.prior.hierarchy import LatentPrior
 from aurl.model.report import ModelReport, report
 from aurl.model.vae_gan import MusicTransformerVAEGAN
 from aurl.profile import Profile
 from aurl.profile.model_sections import Latent, Model
+from aurl.profile.training_sections import Lora
 from aurl.tokens.codec import Codec
 
 __all__ = ["ModelReport", "build_discriminator", "build_model", "describe"]
@@ -113,7 +116,7 @@ def describe(profile: Profile) -> ModelReport:
         model = build_model(profile, codec)
     # Small, and its norms take a hundred times longer to register where there are no numbers.
     discriminator = build_discriminator(profile, model) if profile.model.mode == "vae_gan" else None
-    return report(
+    found = report(
         model,
         discriminator,
         seq_len=profile.data.seq_len,
@@ -121,3 +124,9 @@ def describe(profile: Profile) -> ModelReport:
         half=profile.training.precision != "fp32",
         average=profile.training.ema_decay > 0,
     )
+    return found if profile.training.lora is None else replace(found, adapters=_adapters(model, profile.training.lora))
+
+
+def _adapters(model: MusicTransformerVAEGAN, lora: Lora) -> int:
+    adapt(model, **lora.model_dump())
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)

@@ -41,6 +41,7 @@ class ModelReport:
         training_flops_per_step: all that is done with one batch.
         seq_len: tokens in a window.
         batch_size: windows in a batch.
+        adapters: numbers that learn in place of the parameters; 0: those do.
     """
 
     parts: Mapping[str, PartReport]
@@ -48,6 +49,7 @@ class ModelReport:
     training_flops_per_step: float
     seq_len: int
     batch_size: int
+    adapters: int = 0
 
     @property
     def parameters(self) -> dict[str, int]:
