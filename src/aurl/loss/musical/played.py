@@ -163,6 +163,4 @@ def sounding(ids: Tensor, part: Tensor, drum: Tensor) -> Tensor:
 
 def following(marked: Tensor) -> Tensor:
     """`(B, T)`: the first marked position from each on, or T."""
-    length = marked.shape[1]
-    position = torch.arange(length, device=marked.device)
-    return torch.where(marked, position, length).flip(1).cummin(1).values.flip(1)
+    return marked.shape[1] - 1 - last(marked.flip(1)).flip(1)
