@@ -15,6 +15,7 @@ from aurl.generation.load import find_checkpoint
 from aurl.home import HOME_VARIABLE
 from aurl.profile import load_profile
 from aurl.progress import Interrupts
+from aurl.storage import write_manifest
 from aurl.training.batches import Batch
 from aurl.training.distillation import Teacher
 from aurl.training.trainer import fit, resume
@@ -100,7 +101,10 @@ def test_a_teacher_that_is_gone_or_another_is_told_of(dataset, tmp_path, teacher
     assert resume(runs / "pupil", changes={"max_steps": 2}).step == 2
     weights = find_checkpoint(runs / "master", "best") / "ema.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\0")
-    with pytest.raises(DamagedError, match=r"ema\.safetensors"):
+    with pytest.raises(DamagedError, match=r"ema\.safetensors differs from its checksum"):
+        resume(runs / "pupil", changes={"max_steps": 3})
+    write_manifest(weights.parent)
+    with pytest.raises(DamagedError, match="the weights of the teacher master .* are not what they were"):
         resume(runs / "pupil", changes={"max_steps": 3})
 
 

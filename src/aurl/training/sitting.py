@@ -53,15 +53,17 @@ def train_here(
             stack.enter_context(logging_to(run.log))
             stack.callback(leave_dashboard, run)
         try:
-            reason, damaged, samples = None, dict[str, str](), list[Path]()
-            while reason is None or reason in AGAIN:
+            damaged, samples = dict[str, str](), list[Path]()
+            while True:
                 accelerator.free_memory()
                 found = processes.on_main(lambda: _newest(run, profile))
                 damaged |= found.damaged if found is not None else {}
                 session = build_session(run, profile, accelerator=accelerator, processes=processes, found=found)
                 reason, latest = _train(session, report if processes.is_main else silent, interrupts)
                 latest.samples = samples = [*samples, *latest.samples]
-            return _result(session, reason, latest, damaged)
+                if reason not in AGAIN:
+                    return _result(session, reason, latest, damaged)
+                del session  # the next one needs its memory
         except Exception as error:
             if processes.is_main:
                 with suppress(OSError):  # a full disk may be why it failed, and is then the error to tell of

@@ -1,6 +1,6 @@
 """Loss terms that a profile may add; importing this package registers all of them."""
 
-from aurl.loss.distillation import distillation
+from aurl.loss import distillation
 from aurl.loss.kinds.registry import LOSSES, LossContext, Weight
 from aurl.loss.latent import mutual_information, orthogonality, sparsity
 from aurl.loss.musical import harmony, melody, perceptual, rhythm
