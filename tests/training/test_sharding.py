@@ -70,7 +70,12 @@ def test_losses_and_checkpoints_are_those_of_undivided_weights(dataset, tmp_path
     """Through accumulation, validation, clipping, both averages and a checkpoint in the middle; lion in one mode."""
     optimizer = {"kind": "lion"} if mode == "vae" else ADAMW
     options = {"max_steps": 10, "accumulation": 2, "eval_every": 5, "checkpoint_every": 5, "lr": 1e-4}
-    options |= {"swa_start": 0.6, "training__optimizer": optimizer, "clipping": {"kind": "norm", "max_norm": 0.5}}
+    options |= {
+        "sample_every": 10 if mode == "vae" else 0,
+        "swa_start": 0.6,
+        "training__optimizer": optimizer,
+        "clipping": {"kind": "norm", "max_norm": 0.5},
+    }
     for sharding in ("none", "full"):
         profile = profile_of(mode, sharding=sharding, **options)
         fit(profile, dataset, tmp_path / sharding, processes=2, threads=1)

@@ -77,11 +77,8 @@ def build_learner(
     check_sharding(profile)
     training = profile.training
     seed_process(training.seed, rank=0)
-    plain = _model(profile, codec, styles, start if found is None else None)
-    if found is not None:
-        load_weights(plain, found.folder / f"{MODEL}.safetensors")
+    plain = _model(profile, codec, styles, found, start)
     model, optimizer, averages = _trained(profile, plain, accelerator, found, before)
-    adversary = _adversary(profile, plain, accelerator, found) if profile.model.mode == "vae_gan" else None
     splitting = Splitting(partial(accelerator.reduce, reduction="sum"))
     objective = build_objective(profile, plain.levels, add_up=splitting.add_up, time_base=codec.time_base)
     learner = Learner(
@@ -92,23 +89,23 @@ def build_learner(
         objective,
         averages,
         CLIPPING.from_component(training.clipping),
-        adversary,
+        _adversary(profile, plain, accelerator, found) if profile.model.mode == "vae_gan" else None,
         kl_schedule=kl_schedule(profile),
         plateau=Plateau(factor=training.plateau_factor, patience=training.plateau_patience),
         splitting=splitting,
         teacher=None if teacher is None else load_teacher(teacher, accelerator.device),
     )
-    learner.memory |= _memory(learner)
-    known = remembered(learner.memory, before, profile)
-    recall({name: learner.memory[name] for name in known}, {} if found is None else found.state.get("memory", {}))
+    _remember(learner, profile, found, before)
     return learner
 
 
-def _model(profile: Profile, codec: Codec, styles: Sequence[str], start: Path | None) -> MusicTransformerVAEGAN:
+def _model(
+    profile: Profile, codec: Codec, styles: Sequence[str], found: Found | None, start: Path | None
+) -> MusicTransformerVAEGAN:
     training = profile.training
     plain = build_model(profile, codec, styles)
     plain.level_dropout = profile.latent.level_dropout
-    if start is not None:
+    if start is not None and found is None:
         load_start(plain, start)
     if training.lora is not None:
         adapt(plain, **training.lora.model_dump())
@@ -116,6 +113,8 @@ def _model(profile: Profile, codec: Codec, styles: Sequence[str], start: Path | 
         plain.bags.requires_grad_(False)  # processes would wait for gradients that never come
     if plain.echo is not None and not profile.loss.echo:
         plain.echo.requires_grad_(False)
+    if found is not None:
+        load_weights(plain, found.folder / f"{MODEL}.safetensors")
     return plain
 
 
@@ -185,6 +184,14 @@ def _load_averages(averages: Averages, plain: MusicTransformerVAEGAN, found: Fou
     path = found.folder / f"{SWA}.safetensors"
     if last is not None and path.exists():
         load_average(last.average, plain, path)
+
+
+def _remember(learner: Learner, profile: Profile, found: Found | None, before: Profile | None) -> None:
+    """Keep in mind what learns beside weights and their optimizers, from where the checkpoint left it."""
+    learner.memory |= _memory(learner)
+    if found is not None:
+        known = remembered(learner.memory, before, profile)
+        recall({name: learner.memory[name] for name in known}, found.state.get("memory", {}))
 
 
 def recall(memory: Mapping[str, Stateful], states: Mapping[str, Any]) -> None:

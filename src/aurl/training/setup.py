@@ -56,10 +56,10 @@ def create_checked(
     data = open_dataset(dataset_folder)
     _check_size(data)
     _check_conditions(profile, data)
-    check_sharding(profile)
     label = _style_label(profile)
     styles = () if label is None else styles_of(data, label)
     for number in range(max(1, len(profile.stages))):
+        check_sharding(at_stage(profile, number))
         _training_windows(at_stage(profile, number), data, styles)
     source = _start(profile, data, styles, start_from)
     run = create_run(
