@@ -104,7 +104,7 @@ def test_a_teacher_that_is_gone_or_another_is_told_of(dataset, tmp_path, teacher
     with pytest.raises(DamagedError, match=r"ema\.safetensors differs from its checksum"):
         resume(runs / "pupil", changes={"max_steps": 3})
     write_manifest(weights.parent)
-    with pytest.raises(DamagedError, match="the weights of the teacher master .* are not what they were"):
+    with pytest.raises(DamagedError, match=r"the weights of the teacher master .* are not what they were"):
         resume(runs / "pupil", changes={"max_steps": 3})
 
 

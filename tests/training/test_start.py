@@ -21,9 +21,10 @@ from aurl.generation.load import find_checkpoint, load_run
 from aurl.home import Home
 from aurl.model.lora import is_adapter, merged
 from aurl.progress import Interrupts
+from aurl.tokens.codec import Codec
 from aurl.training.checkpoint import Checkpoints, read_tensors
 from aurl.training.soup import average_checkpoints
-from aurl.training.start import START_NAME, find_named, open_source, run_of
+from aurl.training.start import START_NAME, Source, check_start, find_named, open_source, run_of
 from aurl.training.trainer import fit, resume
 
 LORA = {"rank": 2, "alpha": 4.0}
@@ -170,6 +171,14 @@ def test_names_and_checkpoints_of_runs(tmp_path, parent):
     with pytest.raises(NotFoundError, match="step-3"):
         find_named("first@step-3", home)
     assert open_source(home.runs / "first").weights.name == "ema.safetensors"
+
+
+def test_other_styles_are_refused(tmp_path):
+    profile, codec = latent_profile("vae", latent__style="composer"), Codec().signature()
+    source = Source(tmp_path / "first", tmp_path, tmp_path, profile, codec, ("Bach", "Satie"))
+    check_start(source, profile, codec, ["Bach", "Satie"])
+    with pytest.raises(UsageError, match="the styles of this data set are not those of first"):
+        check_start(source, profile, codec, ["Bach"])
 
 
 # Adapters
