@@ -2,6 +2,7 @@
 
 import json
 import math
+import signal
 import sqlite3
 import sys
 from pathlib import Path
@@ -10,10 +11,11 @@ import accelerate.tracking
 import pytest
 from accelerate.tracking import GeneralTracker
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tests.support.training import small_profile
+from tests.support.training import small_profile, tensors, told
 
 from aurl.errors import UsageError
 from aurl.profile import read_resolved
+from aurl.progress import Interrupts
 from aurl.training import trackers
 from aurl.training.log import read_metrics
 from aurl.training.trackers import KINDS, Memory, Trackers, check_trackers, settings
@@ -49,6 +51,25 @@ def test_tensorboard_has_what_the_run_wrote_also_after_resuming(dataset, tmp_pat
     assert read_resolved(tmp_path / "run" / "profile.toml").training.trackers == ("tensorboard",)
     (written,) = (tmp_path / "run" / "tensorboard").glob("*/hparams.yml")
     assert "training.lr: 0.003" in written.read_text()
+
+
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_training_does_not_depend_on_who_is_told(dataset, tmp_path, processes):
+    """Stopped and resumed, with a tracker; against a run without either."""
+    options = {"max_steps": 12, "eval_every": 4, "checkpoint_every": 4}
+    fit(small_profile(**options), dataset, tmp_path / "alone", threads=1, processes=processes)
+    interrupts = Interrupts()
+
+    def stop(progress):
+        interrupts.stop = signal.SIGTERM if progress.done >= 5 else None
+
+    profile = small_profile(**options, trackers=["tensorboard"])
+    common = {"threads": 1, "report": stop, "interrupts": interrupts, "processes": processes}
+    assert fit(profile, dataset, tmp_path / "told", **common).interrupted
+    assert resume(tmp_path / "told").step == 12
+    assert told(tmp_path / "told") == told(tmp_path / "alone")
+    assert tensors(tmp_path / "told") == tensors(tmp_path / "alone")
+    assert scalars(tmp_path / "told") == recorded(tmp_path / "told")
 
 
 def test_tensorboard_forgets_what_is_trained_again(tmp_path):
@@ -100,7 +121,7 @@ class Listing(GeneralTracker):
 
 
 @pytest.fixture
-def told(tmp_path, monkeypatch):
+def listed(tmp_path, monkeypatch):
     """What a tracker of the kind `listing` was told."""
     monkeypatch.setitem(accelerate.tracking.LOGGER_TYPE_TO_CLASS, "listing", Listing)
     kind = trackers._Kind(
@@ -112,7 +133,7 @@ def told(tmp_path, monkeypatch):
     return lambda: [tuple(json.loads(line)) for line in (tmp_path / "told.jsonl").read_text().splitlines()]
 
 
-def test_trackers_that_only_append_are_told_nothing_twice(tmp_path, told):
+def test_trackers_that_only_append_are_told_nothing_twice(tmp_path, listed):
     first = Trackers(["listing"], tmp_path, small_profile(), step=0)
     for step in range(1, 5):
         first.write(step, {"a": step})
@@ -124,7 +145,7 @@ def test_trackers_that_only_append_are_told_nothing_twice(tmp_path, told):
         second.write(step, {"a": step})
         second.write(step, {"valid/a": 0.5, "valid/b": step})
     second.close()
-    assert told() == [
+    assert listed() == [
         ("settings", 3e-3),
         *((step, {"a": step}) for step in range(1, 5)),
         (4, {"valid/a": 0.5}),
@@ -135,40 +156,40 @@ def test_trackers_that_only_append_are_told_nothing_twice(tmp_path, told):
     ]
 
 
-def test_one_that_fails_is_left_out_and_the_others_go_on(tmp_path, told, caplog):
+def test_one_that_fails_is_left_out_and_the_others_go_on(tmp_path, listed, caplog):
     both = Trackers(["listing", "tensorboard"], tmp_path, small_profile(), step=0)
     both.write(1, {"a": 1.0})
     both.write(2, {"fail": 2.0})
     both.write(3, {"a": 3.0})
     both.close()
-    assert told() == [("settings", 3e-3), (1, {"a": 1.0})]
+    assert listed() == [("settings", 3e-3), (1, {"a": 1.0})]
     assert scalars(tmp_path) == {"a": [(1, 1.0), (3, 3.0)], "fail": [(2, 2.0)]}
     assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
         "tracker listing is left out from now on: ConnectionError: gone"
     ]
 
 
-def test_what_they_print_does_not_reach_stdout(tmp_path, told, capsys, caplog):
+def test_what_they_print_does_not_reach_stdout(tmp_path, listed, capsys, caplog):
     caplog.set_level("DEBUG", logger="aurl.training.trackers")
     Trackers(["listing"], tmp_path, small_profile(), step=0).close()
     assert capsys.readouterr().out == ""
     assert "listing: starting aloud" in caplog.text
 
 
-def test_what_is_no_finite_number_is_not_told(tmp_path, told):
+def test_what_is_no_finite_number_is_not_told(tmp_path, listed):
     one = Trackers(["listing"], tmp_path, small_profile(), step=0)
     one.write(1, {"a": math.nan, "b": None, "c": 1.5})
     one.write(2, {"a": math.inf})
     one.sync()
-    assert told()[1:] == [(1, {"c": 1.5})]
+    assert listed()[1:] == [(1, {"c": 1.5})]
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"step": "x"}'])
-def test_a_damaged_memory_is_none(tmp_path, content, told):
+def test_a_damaged_memory_is_none(tmp_path, content, listed):
     (tmp_path / "trackers.json").write_bytes(content)
     one = Trackers(["listing"], tmp_path, small_profile(), step=0)
     one.write(1, {"a": 1})
-    assert told() == [("settings", 3e-3), (1, {"a": 1})]
+    assert listed() == [("settings", 3e-3), (1, {"a": 1})]
 
 
 def test_memory():
