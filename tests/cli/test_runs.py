@@ -40,7 +40,10 @@ def test_without_runs_it_says_what_to_do(invoke):
 
 def test_show_tells_how_a_run_stands_and_what_comes_next(invoke, home):
     run = home / "runs" / "first"
-    (run / "events.jsonl").write_text('{"step": 3, "kind": "spike", "message": "loss 9", "advice": "wait"}\n')
+    (run / "events.jsonl").write_text(
+        '{"step": 3, "kind": "spike", "message": "loss 9", "advice": "wait"}\n'
+        '{"step": 4, "kind": "alarm", "on": true, "message": "hardly heard", "advice": "lower loss.beta"}\n'
+    )
     code, out, err = invoke("runs", "show")
     assert code == 0
     assert "finished (max_steps)" in out
@@ -50,6 +53,7 @@ def test_show_tells_how_a_run_stands_and_what_comes_next(invoke, home):
         "step-00000006",
     ]
     assert "spike – loss 9 – wait" in out
+    assert "hardly heard  lower loss.beta" in out
     assert err.strip() == "next: aurl generate --run first"
     code, out, _ = invoke("runs", "show", "first", "--json")
     told = json.loads(out)

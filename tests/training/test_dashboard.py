@@ -13,6 +13,7 @@ from aurl.training.dashboard import Dashboard, leave_dashboard, write_dashboard
 from aurl.training.groups import charts
 from aurl.training.rolls import HEIGHT, MAX_NOTES, WIDTH, roll
 from aurl.training.run import create_run
+from aurl.training.runs import describe_run
 from aurl.training.traces import Traces
 
 HOSTILE = '<script>alert("1")</script>&\x1b[2J'
@@ -110,6 +111,7 @@ def test_advice_is_shown_until_it_is_called_off(run):
     ]
     (run.folder / "events.jsonl").write_text("\n".join(events) + "\n")
     content = page_of(run)
+    assert [event["name"] for event in describe_run(run.folder).advice] == ["collapse"]
     assert re.findall(r'<div class="advice"><b>(.*?)</b>(.*?)</div>', content) == [("collapse seen", "raise free bits")]
     figure = ET.fromstring(re.search(r'<figure class="curves">.*?</figure>', content)[0])
     marks = [(one.get("class"), one.find("title").text) for one in figure.iter("line") if one.find("title") is not None]

@@ -155,9 +155,11 @@ def _show_text(details: "RunDetails") -> str:
     numbers = [
         (name, figure(value), f"{details.newest_steps[name]:,}") for name, value in sorted(details.newest.items())
     ]
+    advice = [(str(event.get("message", "")), str(event.get("advice", ""))) for event in details.advice]
     told = [(f"{event['step']:,}", event_text(event)) for event in details.events[-SHOWN_EVENTS:]]
     blocks = [
         table(_fact_rows(details)),
+        _block(("advice", ""), advice),
         _block(("newest", "", "step"), numbers),
         _block(("checkpoint", "size", ""), checkpoints),
         _block(("step", "what happened"), told),

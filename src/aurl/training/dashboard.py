@@ -119,7 +119,7 @@ def dashboard(details: RunDetails, traces: Traces, rolls: Mapping[str, str], *, 
     marks = [_mark(event) for event in details.events[-SHOWN_MARKS:]]
     sections = [
         Section("Standing", page.cards(_standing(details))),
-        Section("Advice", _advice(details.events), "What the run's own watch finds wrong with it now."),
+        Section("Advice", _advice(details.advice), "What the run's own watch finds wrong with it now."),
         *(Section(title, _charts(names, traces, marks)) for title, names in charts(traces.names)),
         Section("Events", _events(details.events)),
         Section("Samples", _samples(details.samples, rolls, samples), "The newest pieces that it has written."),
@@ -168,13 +168,10 @@ def _is_bad(event: Mapping[str, Any]) -> bool:
     return event["kind"] in BAD and event.get("on") is not False
 
 
-def _advice(events: Sequence[Mapping[str, Any]]) -> str:
-    """Alarms that have not been called off."""
-    active = {event.get("name"): event for event in events if event["kind"] == ALARM}
+def _advice(alarms: Sequence[Mapping[str, Any]]) -> str:
     return "".join(
         f'<div class="advice"><b>{page.text(event.get("message", ""))}</b>{page.text(event.get("advice", ""))}</div>'
-        for event in active.values()
-        if event.get("on")
+        for event in alarms
     )
 
 

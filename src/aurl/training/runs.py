@@ -2,7 +2,7 @@
 
 import re
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import psutil
 from aurl.errors import AurlError
 from aurl.home import FINISHED, RUN_MARK
 from aurl.storage import read_json, read_toml
-from aurl.training.events import read_events
+from aurl.training.events import ALARM, read_events
 from aurl.training.log import read_newest
 from aurl.training.ranking import AUTO, Criterion
 from aurl.training.run import PROFILE_NAME, Run
@@ -87,6 +87,7 @@ class RunDetails:
         newest_steps: name → the step of that number.
         checkpoints: what is kept, in order of steps.
         events: what happened on the way, as `events.jsonl` tells.
+        advice: alarms among them that have not been called off.
         samples: pieces written while training, in order.
         command: what to do next.
     """
@@ -98,6 +99,7 @@ class RunDetails:
     newest_steps: Mapping[str, int]
     checkpoints: tuple[Kept, ...]
     events: tuple[Mapping[str, Any], ...]
+    advice: tuple[Mapping[str, Any], ...]
     samples: tuple[Path, ...]
     command: str
 
@@ -136,6 +138,7 @@ def describe_run(folder: Path, traces: Traces | None = None) -> RunDetails:
     found = _find(run)
     summary = _summary(run, found)
     newest = (traces or Traces.read(run.metrics)).newest
+    events = read_events(run.events)
     return RunDetails(
         summary=summary,
         facts=found.facts,
@@ -143,7 +146,8 @@ def describe_run(folder: Path, traces: Traces | None = None) -> RunDetails:
         newest={name: value for name, (_, value) in newest.items()},
         newest_steps={name: step for name, (step, _) in newest.items()},
         checkpoints=tuple(_kept(run.checkpoints)),
-        events=tuple(read_events(run.events)),
+        events=tuple(events),
+        advice=tuple(_standing(events)),
         samples=tuple(sorted(run.samples.glob("*.mid"))),
         command=_next_command(summary),
     )
@@ -249,6 +253,11 @@ def _is_being_trained(run: Run) -> bool:
         return bool(psutil.Process(int(match[1])).create_time() <= holder.stat().st_mtime)
     except (OSError, ValueError, psutil.Error):
         return False
+
+
+def _standing(events: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    newest = {event.get("name"): event for event in events if event["kind"] == ALARM}
+    return [event for event in newest.values() if event.get("on")]
 
 
 def _next_command(summary: RunSummary) -> str:
