@@ -1,3 +1,4 @@
+from dataclasses import replace
 from math import sqrt
 
 import numpy as np
@@ -83,3 +84,16 @@ def test_windows_of_one_difficulty_are_let_in_by_chance():
     curriculum = Curriculum(np.zeros(1), epochs=9.0, start=0.1)
     firsts = {int(curriculum.order(np.zeros(50, int), 0, np.random.default_rng(seed))[0]) for seed in range(100)}
     assert len(firsts) > 30
+
+
+def test_one_that_begins_later_is_as_one_that_began_then():
+    early = Curriculum(np.arange(PIECES, dtype=np.float64), 2.0, 0.1)
+    late = replace(early, first_epoch=3)
+    piece = np.repeat(np.arange(PIECES), 3)
+    for epoch in range(3):
+        orders = [
+            one.order(piece, first + epoch, np.random.default_rng(epoch)) for one, first in ((early, 0), (late, 3))
+        ]
+        assert np.array_equal(*orders)
+    assert len(orders[0]) == len(piece)
+    assert len(early.order(piece, 0, np.random.default_rng(0))) < len(piece)
