@@ -266,7 +266,8 @@ def test_every_line_tells_what_there_is_to_watch(dataset, tmp_path):
 def test_a_posterior_that_collapses_is_told_of(dataset, tmp_path):
     """Without free bits, echo and bag, and with a KL divergence that weighs much."""
     nothing = {f"loss__{key}": 0.0 for key in ("free_bits_global", "free_bits_local", "free_bits_fine", "bag", "echo")}
-    profile = latent_profile("vae", **nothing, loss__beta=20.0, loss__kl_schedule={"kind": "constant"}, max_steps=160)
+    settings = {"loss__beta": 20.0, "loss__kl_schedule": {"kind": "constant"}, "ema_decay": 0.0, "log_every": 10}
+    profile = latent_profile("vae", **nothing, **settings, max_steps=140)
     train(dataset, tmp_path / "run", profile=profile)
     alarms = [event for event in read_events(tmp_path / "run" / "events.jsonl") if event["kind"] == ALARM]
     collapse = [event for event in alarms if event["name"] == "posterior_collapse"]

@@ -17,8 +17,8 @@ UNUSED_NATS = 0.02
 """Nats per target that other music's latents must cost, or they are not heard. Runs that learn have 0.1 and more."""
 UNTOLD_NATS = 0.01
 """Nats per target of KL divergence below which latents tell nothing."""
-FEW_ACTIVE = 0.02
-"""Share of active units below which a level is given up."""
+FEW_ACTIVE = 0.1
+"""Share of active units below which, on every level, latents say the same of all music."""
 WINS, LOSES = 0.9, 0.55
 """Share of scores on the right side from which on one side has nothing to learn; 0.5 is chance."""
 ALWAYS, LONG = 0.99, 100
