@@ -1,13 +1,32 @@
 """Divided weights are a matter of memory: what is learned, and what is saved, is the same."""
 
+from copy import deepcopy
+
 import pytest
 import torch
-from safetensors.torch import load_file
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from safetensors.torch import load_file, save_file
 from tests.support.training import latent_profile, small_profile, tensors, told
+from torch import distributed
+from torch.distributed.tensor import DTensor
 
 from aurl.errors import UsageError
 from aurl.generation.load import load_run
-from aurl.training.sharding import check_sharding
+from aurl.model.build import build_model
+from aurl.tokens.codec import Codec
+from aurl.training.averaging import equal_weights
+from aurl.training.sharding import (
+    Sharded,
+    averaged_weights,
+    check_sharding,
+    divided_as,
+    followed,
+    gathered,
+    load_average,
+    part_of,
+    whole,
+)
 from aurl.training.trainer import fit, resume
 
 ADAMW = {"kind": "adamw"}
@@ -48,6 +67,71 @@ def test_one_process_has_nobody_to_divide_with(dataset, tmp_path):
     for sharding in ("none", "full"):
         fit(profile_of("transformer", max_steps=3, sharding=sharding), dataset, tmp_path / sharding, threads=1)
     assert tensors(tmp_path / "full") == tensors(tmp_path / "none")
+
+
+@pytest.fixture
+def divided(tmp_path):
+    """(model with divided weights, the same with whole ones) in a world of one process."""
+    distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'meeting'}", rank=0, world_size=1)
+    AcceleratorState._reset_state(reset_partial_state=True)
+    torch.manual_seed(3)
+    plain = build_model(profile_of("transformer"), Codec()).eval()
+    reference = deepcopy(plain)
+    yield Sharded(plain, Accelerator(cpu=True)), reference
+    distributed.destroy_process_group()
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def test_divided_weights_make_the_same_of_ids_and_of_gradients(divided):
+    model, reference = divided
+    ids = torch.arange(20).reshape(2, 10) + 30
+    for _ in range(2):
+        with model.no_sync():
+            model(ids).square().mean().backward()
+    assert all(parameter.grad is None for parameter in model.module.parameters())
+    model(ids).square().mean().backward()
+    for _ in range(3):
+        reference(ids).square().mean().backward()
+    found = gathered({name: one.grad for name, one in model.module.named_parameters()})
+    assert len(found) > 5
+    for name, one in reference.named_parameters():
+        torch.testing.assert_close(found[name], one.grad)
+    torch.testing.assert_close(model(ids), reference(ids))
+
+
+def test_what_is_gathered_can_be_divided_again(divided):
+    model, reference = divided
+    state = gathered(model.module.state_dict())
+    assert state.keys() == reference.state_dict().keys()
+    assert all(torch.equal(state[name], one) for name, one in reference.state_dict().items())
+    assert gathered(model.module.state_dict(), keep=False) == {}
+    for name, parameter in model.module.named_parameters():
+        assert isinstance(parameter, DTensor)
+        again = divided_as(state[name] + 1, parameter)
+        assert (again.placements, again.shape) == (parameter.placements, parameter.shape)
+        assert torch.equal(whole(again), state[name] + 1)
+    scalar = torch.tensor(3.0)
+    assert divided_as(scalar, next(model.module.parameters())) is scalar
+
+
+def test_averages_follow_parts_and_come_back(divided, tmp_path):
+    model, reference = divided
+    plain = model.module
+    average = equal_weights(followed(model, plain))
+    for step in range(3):
+        for parameter in plain.parameters():
+            part_of(parameter.detach()).add_(step)
+        average.update_parameters(followed(model, plain))
+    found = gathered(averaged_weights(average, plain))
+    for name, one in reference.named_parameters():
+        torch.testing.assert_close(found[name], one.detach() + (0 + 1 + 3) / 3)
+    save_file(found, tmp_path / "swa.safetensors")
+    other = equal_weights(followed(model, plain))
+    load_average(other, plain, tmp_path / "swa.safetensors")
+    assert_close({"swa": found}, {"swa": gathered(averaged_weights(other, plain))})
+    with model.whole.filled(averaged_weights(average, plain), torch.device("cpu")) as filled:
+        assert torch.equal(filled.state_dict()["embedding.ids"], found["embedding.ids"])
+        assert not any(isinstance(parameter, DTensor) for parameter in filled.parameters())
 
 
 def newest(run):

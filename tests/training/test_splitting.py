@@ -19,6 +19,7 @@ from aurl.errors import AurlError
 from aurl.progress import Interrupts, silent
 from aurl.storage import write_json, write_manifest
 from aurl.training.batches import Batch, batch_counts
+from aurl.training.processes import Processes
 from aurl.training.run import Run
 from aurl.training.setup import create_checked
 from aurl.training.sitting import train_here
@@ -127,6 +128,19 @@ def test_only_what_is_larger_than_before_is_new():
     assert not splitting.is_new([batch(1, 10), batch(2, 4)], "without state")
     assert splitting.is_new([batch(1, 4), batch(3, 4)], "without state")
     assert splitting.is_new([batch(2, 5)], "with state")
+
+
+def test_what_is_agreed_on_is_kept_to_and_cannot_be_tried_again():
+    splitting = Splitting()
+    splitting.load_state_dict({"places": 20})
+    attempt, seen = limited(20)
+    found = splitting.learn_together([batch(4, 10), batch(4, 5)], attempt, Processes(0, 1))
+    assert found == [[(2, 10), (2, 10)], [(4, 5)]]
+    assert splitting.places == 20
+    with pytest.raises(AurlError, match="in the middle of a step") as caught:
+        Splitting().learn_together([batch(4, 10)], attempt, Processes(0, 1))
+    assert "data.batch_size" in caught.value.hint
+    assert len(seen) == 2
 
 
 def test_a_rehearsal_is_of_the_largest_piece_and_heard_by_nobody():
