@@ -9,6 +9,7 @@ from pathlib import Path
 
 import accelerate.tracking
 import pytest
+from accelerate import PartialState
 from accelerate.tracking import GeneralTracker
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tests.support.training import small_profile, tensors, told
@@ -224,7 +225,8 @@ def test_a_tracker_that_is_not_installed_is_an_error_before_anything_is_made(dat
 
 @pytest.fixture
 def offline(tmp_path, monkeypatch):
-    """Nothing leaves this machine."""
+    """Nothing leaves this machine; and Accelerate has begun, as it has wherever training records."""
+    PartialState(cpu=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "mlruns").as_uri())
