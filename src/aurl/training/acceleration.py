@@ -34,8 +34,8 @@ def start_accelerator(
             num_steps=profile.training.accumulation, adjust_scheduler=False, sync_with_dataloader=False
         ),
         kwargs_handlers=[
-            # The only buffers that change are the running statistics of batch normalisation.
-            DistributedDataParallelKwargs(broadcast_buffers=profile.latent.batch_norm, gradient_as_bucket_view=True)
+            # The only buffers that change are running statistics, which are shared after each update.
+            DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
         ],
     )
     return accelerator, processes

@@ -255,11 +255,22 @@ def update(learner: Learner, batches: Sequence[Batch], total: Counts, processes:
     learner.optimizer.zero_grad(set_to_none=True)
     if listener is not None:
         listener.step(sound=sound)
+    if processes.world > 1:
+        _share_statistics(learner)
     learner.averages.follow(followed(learner.model, learner.plain))
     if sound:
         balancer.step()
         sums.add(costs, batch_counts(batches), total)
     return sound
+
+
+def _share_statistics(learner: Learner) -> None:
+    """Give all processes the mean of their running statistics, or each would validate another model."""
+    named = learner.plain.named_buffers()
+    own = [buffer for name, buffer in named if name.endswith(("running_mean", "running_var"))]
+    if own:
+        means = learner.accelerator.reduce(torch.cat(own), "mean").split([len(buffer) for buffer in own])
+        torch._foreach_copy_(own, list(means))
 
 
 def _within_memory(learner: Learner, batches: Sequence[Batch], scale: float, processes: Processes) -> list[Losses]:
