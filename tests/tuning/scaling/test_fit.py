@@ -98,6 +98,25 @@ def test_too_little_is_refused_in_words(sizes, amounts, said):
         check_points(points_of(LAW, sizes=sizes, amounts=amounts))
 
 
+def test_a_law_at_its_limits_is_infinite_and_no_error():
+    """Exponents that are nearly 0 know no best size, and no music leaves an infinite loss."""
+    law = Law(1.0, 50.0, 1e-6, 1.0, 1e-6)
+    assert law.best_for(1e20) == (float("inf"), 0.0)
+    assert LAW.loss(1e6, 0.0) == float("inf")
+    assert LAW.loss(float("inf"), float("inf")) == LAW.floor
+
+
+def test_runs_that_scatter_too_much_are_refused():
+    rng = np.random.default_rng(6)
+    flat = Law(1.0, 0.5, 0.05, 3.0, 0.05)
+    points = [
+        Point(point.name, point.parameters, point.tokens, point.loss * float(np.exp(0.05 * rng.standard_normal())))
+        for point in points_of(flat, sizes=SIZES[:3], amounts=AMOUNTS[:3])
+    ]
+    with pytest.raises(UsageError, match=r"scatter too much|no better|by a step"):
+        fit_law(points, repeats=10)
+
+
 def test_where_size_does_not_help_nothing_is_foretold():
     worse = Law(1.0, 0.05, -0.2, 400.0, 0.3)
     with pytest.raises(UsageError, match="larger models are no better"):

@@ -60,7 +60,7 @@ def _draw_plane(
     axis.set_xlim(steps[0], steps[-1])
     axis.set_ylim(steps[0], steps[-1])
     for place, name in enumerate(("first", "second")):
-        share = f" ({found.explained[place]:.0%} of the way)" if found.explained else ""
+        share = f" ({found.explained[place]:.1%} of the way)" if found.explained else ""
         (axis.set_ylabel if place else axis.set_xlabel)(f"{name} direction{share}")
 
 

@@ -30,6 +30,10 @@ BEST_STARTS = 8
 MAX_ITERATIONS = 200
 REPEATS = 100
 """Of the fit on losses that are drawn anew."""
+HIGHEST_EXPONENT = STARTS[-1][-1]
+"""Published ones are below 1."""
+LEAST_SOUND = 0.8
+"""Share of them whose exponents are possible; where there are fewer, an interval of nine in ten would mean nothing."""
 NUMBERS = 5
 FEWEST_POINTS, FEWEST_EACH, LEAST_SPAN = 6, 3, 2.0
 """Points in all; different sizes, and amounts of music; and how many times the smallest the largest is at least."""
@@ -60,7 +64,8 @@ class Fit:
 
     Args:
         law: the best one.
-        others: laws that fit losses which are drawn anew, scattered about the best as the measured ones are.
+        others: laws that fit losses which are drawn anew, scattered about the best as the measured ones are; those
+            without sense, of which there are few, are left out.
         spread: standard deviation of the logarithm of a measured loss about the law.
     """
 
@@ -92,7 +97,11 @@ def fit_law(points: Sequence[Point], *, seed: int = 0, repeats: int = REPEATS) -
     problem = _Problem(sizes, amounts)
     best = min((problem.solve(losses, start) for start in problem.starts(losses)), key=lambda solved: solved[0])[1]
     law = problem.law(best)
-    _check_law(law)
+    if fault := fault_of(law):
+        raise UsageError(
+            f"in these runs {fault}: there is nothing to foretell from them",
+            hint="train longer, with sizes further apart",
+        )
     differences = losses - problem.fitted(best)
     inflation = (len(points) / max(1, len(points) - NUMBERS)) ** 0.5  # five numbers have been taken from them
     rng = np.random.default_rng(seed)
@@ -100,7 +109,13 @@ def fit_law(points: Sequence[Point], *, seed: int = 0, repeats: int = REPEATS) -
     for _ in range(repeats):
         drawn = problem.fitted(best) + inflation * rng.choice(differences, len(points))
         others.append(problem.law(problem.solve(drawn, best)[1]))
-    return Fit(law, tuple(others), float(inflation * differences.std()))
+    sound = tuple(other for other in others if not fault_of(other))
+    if len(sound) < LEAST_SOUND * repeats:
+        raise UsageError(
+            f"these runs scatter too much: only {len(sound)} of {repeats} laws that they could have shown make sense",
+            hint="train more of them, longer, with sizes further apart",
+        )
+    return Fit(law, sound, float(inflation * differences.std()))
 
 
 _MEASURED = ("parameters", "tokens", "loss")
@@ -127,13 +142,14 @@ def check_points(points: Sequence[Point]) -> None:
             )
 
 
-def _check_law(law: Law) -> None:
-    for exponent, what in ((law.size_exponent, "larger models are"), (law.data_exponent, "more music makes them")):
+def fault_of(law: Law) -> str:
+    """Why nothing can be foretold from a law, "" where something can."""
+    for exponent, what in ((law.size_exponent, "larger models are"), (law.data_exponent, "models of more music are")):
         if not exponent > 0:
-            raise UsageError(
-                f"in these runs {what} no better (exponent {exponent:.3g}): there is nothing to foretell from them",
-                hint="train longer, with sizes further apart",
-            )
+            return f"{what} no better"
+        if exponent > HIGHEST_EXPONENT:
+            return f"{what} better by a step, not by a law (exponent {exponent:.3g})"
+    return ""
 
 
 class _Problem:

@@ -6,6 +6,8 @@ N parameters, D targets learned, L nats per target.
 
 from dataclasses import dataclass
 
+import numpy as np
+
 FLOPS = 6
 """Of training, for each parameter and each target (Kaplan et al., 2020): two forward, four backward."""
 
@@ -30,17 +32,18 @@ class Law:
 
     def loss(self, parameters: float, tokens: float) -> float:
         """Nats per target of a model of so many parameters after so many targets."""
-        of_size: float = self.size_factor * parameters**-self.size_exponent
-        of_music: float = self.data_factor * tokens**-self.data_exponent
-        return self.floor + of_size + of_music
+        with np.errstate(all="ignore"):  # of a model without size, or of no music, it is infinite
+            of_size = self.size_factor * np.float64(parameters) ** -self.size_exponent
+            return float(self.floor + of_size + self.data_factor * np.float64(tokens) ** -self.data_exponent)
 
     def best_for(self, flops: float) -> tuple[float, float]:
         """The parameters and targets with the lowest loss among those that cost `flops` (equation 4)."""
         a, b = self.size_exponent, self.data_exponent
-        share: float = (a * self.size_factor / (b * self.data_factor)) ** (1 / (a + b))
         pairs = flops / FLOPS
-        of_size: float = pairs ** (b / (a + b))
-        return share * of_size, pairs / (share * of_size)
+        with np.errstate(all="ignore"):  # exponents near 0 know no best size
+            share = np.float64(a * self.size_factor / (b * self.data_factor)) ** (1 / (a + b))
+            parameters = share * np.float64(pairs) ** (b / (a + b))
+            return float(parameters), float(pairs / parameters)
 
 
 def flops_of(parameters: float, tokens: float) -> float:
