@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tests.support.training import SMALL, SMALL_DISCRIMINATOR, SMALL_LATENTS, facts, small_profile, tensors, told
 
+from aurl.errors import UsageError
 from aurl.generation.load import load_run
 from aurl.profile import Profile, load_profile
 from aurl.profile.load import at_stage
@@ -160,6 +161,21 @@ def test_patience_ends_a_stage_and_not_the_run(dataset, tmp_path):
     assert "stage pretrain ends at step 6: patience" in (tmp_path / "run" / "train.log").read_text()
     waited = [record["evaluations_since_best"] for record in told(tmp_path / "run") if "valid/tokens" in record]
     assert waited == [0, 1, 2, 0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("options", "changes", "said"),
+    [
+        ({}, {"data.seq_len": 4}, "windows of 4 tokens"),
+        ({"sharding": "full"}, {"training.optimizer": {"kind": "muon"}}, 'does not go with training.optimizer = "muon"'),
+    ],
+)
+def test_what_cannot_be_trained_in_a_later_stage_is_refused_at_once(dataset, tmp_path, options, changes, said):
+    stages = [{"name": "one", "share": 0.5}, {"name": "two", "share": 0.5, "set": changes}]
+    profile = staged(stages, max_steps=4, optimizer={"kind": "adamw"}, **options)
+    with pytest.raises(UsageError, match=said):
+        fit(profile, dataset, tmp_path / "run", threads=1)
+    assert not (tmp_path / "run").exists()
 
 
 def test_stages_of_so_many_steps(dataset, tmp_path):
