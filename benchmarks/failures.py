@@ -124,7 +124,7 @@ def attempt(name: str, data: Path, folder: Path, arguments: argparse.Namespace) 
     reason = train(spoilt, data, folder / name, faults[name])
     events = [event for event in read_events(folder / name / "events.jsonl") if event["step"] >= step]
     if name == "generator":
-        events = [event for event in events if event.get("name", "").startswith("discriminator")]
+        events = [event for event in events if event.get("name") in ("standing_still", "discriminator_wins")]
     first = events[0] if events else {}
     over = any(event.get("on") is False for event in events)
     return Outcome(

@@ -26,6 +26,7 @@ def healthy(lines=240) -> list[dict[str, float]]:
                 "loss_variance": 0.01,
                 "gradient_norm": 0.8,
                 "clipped": 0.2,
+                "weight_norm": 50 + 1e-3 * n,
                 "tokens_per_second": 1000 + 30 * math.sin(n),
                 "train/discriminator_accuracy": 0.75,
             }
@@ -53,6 +54,7 @@ CASES = {
     "unheard_latents": changed(4, **UNHEARD),
     "discriminator_wins": changed(8, train__discriminator_accuracy=0.99),
     "discriminator_loses": changed(8, train__discriminator_accuracy=0.5),
+    "standing_still": changed(4, weight_norm=50.5),
     "always_clipped": changed(100, clipped=1.0),
     "restless_loss": changed(8, loss_variance=4.0),
     "overfitting": changed(5, valid__elbo_per_note=lambda value: value * 1.2),
@@ -64,6 +66,7 @@ NEARLY = {
     "unheard_latents": changed(4, valid__shuffled_cost_all=0.03),
     "discriminator_wins": changed(4, train__discriminator_accuracy=0.99),
     "discriminator_loses": changed(8, train__discriminator_accuracy=0.6),
+    "standing_still": changed(3, weight_norm=50.5),
     "always_clipped": changed(90, clipped=1.0),
     "restless_loss": changed(8, loss_variance=0.5),
     "overfitting": changed(2, valid__elbo_per_note=lambda value: value * 1.2),

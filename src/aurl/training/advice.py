@@ -23,6 +23,8 @@ WINS, LOSES = 0.9, 0.55
 """Share of scores on the right side from which on one side has nothing to learn; 0.5 is chance."""
 ALWAYS, LONG = 0.99, 100
 """Share of updates that are clipped, over so many lines: at first most are."""
+STILL = 4
+"""Lines in a row with the very same weights."""
 VALIDATIONS_UNUSED = 4
 """Validations in a row in which latents are not used: they need time to be heard."""
 RESTLESS = 0.5
@@ -177,6 +179,19 @@ def discriminator_loses(history: History) -> Advice | None:
         "discriminator_loses",
         f"the discriminator is right {fmean(accuracy):.0%} of the time, as if it guessed",
         "raise discriminator.lr, or make it larger (discriminator.width, discriminator.depth)",
+    )
+
+
+@rule
+def standing_still(history: History) -> Advice | None:
+    """Nothing is learned any more."""
+    norms = history.last("weight_norm", STILL)
+    if not norms or len(set(norms)) > 1:
+        return None
+    return Advice(
+        "standing_still",
+        f"the weights have not changed in {STILL} lines: their norm is {norms[0]:.9g} to the last digit",
+        "look whether training.lr is too low for the precision, or something keeps the optimizer from its steps",
     )
 
 

@@ -248,6 +248,7 @@ class Loop:
             **({"augmented": state.augmented} if self._session.profile.data.augment else {}),
             **({"stage": state.stage} if self._session.stage_name else {}),
             **metrics_of(window),
+            "weight_norm": self._session.learner.weight_norm,
             "lr": self._lr,
             **self._phase,
             **self._session.learner.balanced,

@@ -143,6 +143,11 @@ class Learner:
         with self.model.whole.filled(weights, self.accelerator.device) as model:
             yield model
 
+    @property
+    def weight_norm(self) -> float:
+        """Norm of all that is trained; waits for the device."""
+        return float(whole(get_total_norm([one.detach() for one in self.plain.parameters() if one.requires_grad])))
+
     def weights(self, average: AveragedModel | None = None) -> dict[str, Tensor]:
         """Name → tensor of the model, or of an average of it; divided where the model is."""
         if average is None:
