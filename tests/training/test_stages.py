@@ -167,7 +167,11 @@ def test_patience_ends_a_stage_and_not_the_run(dataset, tmp_path):
     ("options", "changes", "said"),
     [
         ({}, {"data.seq_len": 4}, "windows of 4 tokens"),
-        ({"sharding": "full"}, {"training.optimizer": {"kind": "muon"}}, 'does not go with training.optimizer = "muon"'),
+        (
+            {"sharding": "full"},
+            {"training.optimizer": {"kind": "muon"}},
+            r'does not go with training\.optimizer = "muon"',
+        ),
     ],
 )
 def test_what_cannot_be_trained_in_a_later_stage_is_refused_at_once(dataset, tmp_path, options, changes, said):
