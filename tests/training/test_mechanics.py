@@ -63,10 +63,13 @@ def test_all_of_it_goes_on_bit_by_bit(dataset, tmp_path, mode):
 
 
 @pytest.mark.slow
-def test_with_two_processes_too(dataset, tmp_path):
-    assert_same_in_sittings(
-        small_profile(**EVERYTHING, max_steps=20, data__batch_size=2), dataset, tmp_path, [9], processes=2
-    )
+@pytest.mark.parametrize("mode", ["transformer", "vae_gan"])
+def test_with_two_processes_too(dataset, tmp_path, mode):
+    """Each sitting begins with rehearsals, of which nothing may be left: no noise, no buffer, no balance."""
+    given = EVERYTHING | {"max_steps": 20, "data__batch_size": 2}
+    balancing = {"loss__balancing": {"kind": "uncertainty"}}
+    profile = small_profile(**given) if mode == "transformer" else latent_profile(mode, **given | balancing)
+    assert_same_in_sittings(profile, dataset, tmp_path, [9], processes=2)
 
 
 def test_the_rate_falls_where_validation_does_not_improve(dataset, tmp_path):
