@@ -60,7 +60,7 @@ def test_each_view_is_told_of_once_it_is_heard(dataset, tmp_path):
 
 def test_a_discriminator_that_beats_a_frozen_generator_stops_learning(dataset, tmp_path):
     options = {"discriminator__lr": 0.03, "discriminator__skip_above": 0.7, "discriminator__measure_every": 2}
-    profile = latent_profile("vae_gan", max_steps=60, lr=1e-9, warmup_steps=0, discriminator__start=0.0, **options)
+    profile = latent_profile("vae_gan", max_steps=40, lr=1e-9, warmup_steps=0, discriminator__start=0.0, **options)
     fit(profile, dataset, tmp_path / "run", threads=1)
     records = records_of(tmp_path / "run")
     skipped = [record["discriminator_skipped"] for record in records]
@@ -70,7 +70,7 @@ def test_a_discriminator_that_beats_a_frozen_generator_stops_learning(dataset, t
         waited = before["discriminator_accuracy_lately"] > 0.7 if "discriminator_accuracy_lately" in before else False
         assert after["discriminator_skipped"] - before["discriminator_skipped"] == waited
     standing = memory_of(tmp_path / "run")["stabiliser"]
-    assert standing["steps"] + standing["discriminator_skipped"] == standing["updates"] == 60
+    assert standing["steps"] + standing["discriminator_skipped"] == standing["updates"] == 40
 
 
 def test_an_adversary_that_does_harm_is_given_up(dataset, tmp_path, caplog):
