@@ -40,3 +40,13 @@ def test_damage_is_found_and_cleared(invoke, home):
     assert (checkpoints / "damaged-step-00000001").is_dir()
     assert invoke("runs", "clean")[0] == 0
     assert not (checkpoints / "damaged-step-00000001").exists()
+
+
+def test_a_damaged_checkpoint_is_told_of_once(invoke, home):
+    (home / "runs" / "first" / "checkpoints" / "step-00000006" / "model.safetensors").write_bytes(b"")
+    code, _, err = invoke("resume", "first", "--max-steps", "9", "--device", "cpu")
+    assert code == 0
+    assert [line for line in err.splitlines() if "step-00000006" in line and "passed over" in line] == [
+        line for line in err.splitlines() if "model.safetensors" in line
+    ]
+    assert err.count("passed over") == 1

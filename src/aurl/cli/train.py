@@ -113,8 +113,6 @@ def _new_run(output: Output, home: "Home", name: str | None) -> Path:
 
 def show_result(output: Output, command: str, result: "FitResult") -> ExitCode | None:
     """Print what a sitting of training came to; the exit code tells of the signal that ended it."""
-    for name, fault in result.damaged.items():
-        output.line(f"aurl: warning: checkpoint {name} was passed over: {fault}")
     output.result(command, result, _text(result))
     if result.signal:
         output.note(f"go on with: aurl resume {result.run_folder.name}")
