@@ -45,6 +45,13 @@ def test_no_warm_up_starts_at_the_peak():
 
 
 @pytest.mark.parametrize("kind", SCHEDULES.kinds())
+def test_every_kind_warms_up_in_a_straight_line(kind):
+    assert [rate(step, kind=kind) for step in range(101)] == pytest.approx(
+        [(step + 1) / 100 for step in range(100)] + [1.0]
+    )
+
+
+@pytest.mark.parametrize("kind", SCHEDULES.kinds())
 @pytest.mark.parametrize("horizon", [1, 2, 7, 1000])
 def test_every_kind_stays_between_floor_and_peak(kind, horizon):
     rates = [rate(step, horizon, kind=kind, warmup=0) for step in range(horizon + 2)]
