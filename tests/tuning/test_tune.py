@@ -9,7 +9,9 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
+import torch
 from tests.support.studies import base_profile, plan_of, tried
 
 from aurl.errors import AurlError, DamagedError, LockedError, UsageError
@@ -17,6 +19,7 @@ from aurl.profile import load_profile, read_resolved
 from aurl.progress import Interrupts
 from aurl.storage import lock
 from aurl.training.log import read_metrics
+from aurl.tuning.jobs import JOB_MODULE, job_environment
 from aurl.tuning.plan import Plan
 from aurl.tuning.tune import begin, go_on
 
@@ -274,6 +277,30 @@ def test_two_jobs_make_the_trials_of_one(whole, dataset, tmp_path):
     assert {progress.task for progress in reported} == {"tune"}
     processes = {json.loads((trial.run / "run.json").read_text())["process"] for trial in result.trials}
     assert processes == {None}
+
+
+@pytest.mark.slow
+def test_a_job_that_dies_is_told_of_and_its_trial_goes_on(whole, dataset, tmp_path):
+    folder, killed = tmp_path / "s", []
+
+    def report(progress):
+        if trained_steps(folder) and not killed:
+            jobs = [child for child in psutil.Process().children() if JOB_MODULE in child.cmdline()]
+            killed.append(jobs[0])
+            jobs[0].kill()
+
+    with pytest.raises(AurlError, match=r"job \d was killed by signal 9"):
+        study(folder, dataset, trials=5, jobs=2, report=report)
+    assert tried(go_on(folder, trials=5, threads=1, device="cpu")) == tried(whole)
+
+
+def test_jobs_share_out_gpus(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert [job_environment(number, 3)["CUDA_VISIBLE_DEVICES"] for number in range(3)] == ["0", "1", "0"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
+    assert [job_environment(number, 3)["CUDA_VISIBLE_DEVICES"] for number in range(3)] == ["5", "7", "5"]
+    assert job_environment(0, 3)["OMP_NUM_THREADS"] == "3"
 
 
 @pytest.mark.slow

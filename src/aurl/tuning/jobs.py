@@ -80,7 +80,7 @@ def _started(
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=stderr,
-                    env=_environment(number, task["threads"]),
+                    env=job_environment(number, task["threads"]),
                     text=True,
                     start_new_session=True,  # Ctrl-C is the parent's to hear; it tells the jobs
                 )
@@ -101,7 +101,8 @@ def _errors(folder: Path, number: int) -> Path:
     return folder / f"job-{number}.stderr"
 
 
-def _environment(number: int, threads: int) -> dict[str, str]:
+def job_environment(number: int, threads: int) -> dict[str, str]:
+    """Variables of a job: its share of the threads, and a GPU of its own where there are several."""
     own = {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     if (count := torch.cuda.device_count()) > 1:
         gpus = [gpu for gpu in os.environ.get(GPUS, "").split(",") if gpu] or [str(gpu) for gpu in range(count)]
