@@ -222,7 +222,8 @@ def test_with_a_discriminator_everything_is_told_in_its_time(dataset, tmp_path):
 
 def test_without_latents_nothing_is_told_of_them(dataset, tmp_path):
     result = train(dataset, tmp_path / "run", max_steps=2)
-    expected = {"loss", "nats_per_token", "nats_per_note"}
+    kinds = ("note_on", "note_off", "time_shift", "velocity", "control")
+    expected = {"loss", "nats_per_token", "nats_per_note", *(f"nll_{kind}" for kind in kinds)}
     assert {name for name in result.metrics if name.startswith("train/")} == {f"train/{name}" for name in expected}
     expected = {"nats_per_token", "nats_per_note", "tokens", "notes"}
     assert {name for name in result.metrics if name.startswith("valid/")} == {f"valid/{name}" for name in expected}
