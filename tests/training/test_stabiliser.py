@@ -40,7 +40,12 @@ def test_both_sides_learn_where_nothing_is_asked():
 
 
 def test_the_discriminator_learns_alone_at_first():
-    turns = play(stabiliser(warm_start=3), 0.7, times=5)
+    one = stabiliser(warm_start=3)
+    turns = play(one, 0.7, times=2)
+    assert not one.is_listened_to
+    turns += play(one, 0.7)
+    assert one.is_listened_to
+    turns += play(one, 0.7, times=2)
     assert [turn.deceives for turn in turns] == [False] * 3 + [True] * 2
     assert all(turn.learns for turn in turns)
 

@@ -84,6 +84,11 @@ class Adversary:
         return self.stage > 0 and not self.stabiliser.off
 
     @property
+    def demands(self) -> tuple[int, bool]:
+        """What the memory that it takes depends on: how much it hears, and whether the generator listens to it."""
+        return self.stage, self.stabiliser.is_listened_to
+
+    @property
     def weights_now(self) -> dict[str, float]:
         """Name → weight of what the generator hears."""
         factor = self.stabiliser.factor

@@ -126,6 +126,11 @@ class Stabiliser:
         return self._standing.off
 
     @property
+    def is_listened_to(self) -> bool:
+        """Whether the generator has listened, or does so in the next update."""
+        return self._standing.listened > 0 or self.turn.deceives
+
+    @property
     def accuracy(self) -> float | None:
         """Of the discriminator lately, 0–1; None before it was measured."""
         return _recent(one.accuracy for one in self.history)

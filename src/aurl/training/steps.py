@@ -281,8 +281,8 @@ def _share_statistics(learner: Learner) -> None:
 def _within_memory(learner: Learner, batches: Sequence[Batch], scale: float, processes: Processes) -> list[Losses]:
     """All forward and backward passes of an update, in pieces if need be."""
     splitting, adversary = learner.splitting, learner.adversary
-    # The optimizer's state comes with its first step, and the discriminator's share grows from stage to stage.
-    is_new = splitting.is_new(batches, (bool(learner.optimizer.state), adversary.stage if adversary else 0))
+    # The optimizer's state comes with its first step, and the discriminator asks for more and more.
+    is_new = splitting.is_new(batches, (bool(learner.optimizer.state), adversary.demands if adversary else ()))
     models = [learner.plain] if adversary is None else [learner.plain, adversary.plain]
     listeners = [learner.objective.balancer, *([] if adversary is None else [adversary, adversary.stabiliser])]
     before = Moment(learner.accelerator, models, listeners, thorough=is_new)
