@@ -99,7 +99,8 @@ class Session:
             "profile_hash": self.whole.hash,
             "codec": self.data.codec.signature(),
         }
-        return self.checkpoints.save(state.step, groups, facts, ranking=[one.step for one in state.ranking], good_step=state.good_step)
+        ranking = [one.step for one in state.ranking]
+        return self.checkpoints.save(state.step, groups, facts, ranking=ranking, good_step=state.good_step)
 
     def facts(self) -> dict[str, Any]:
         """How this sitting computes, for `run.json`."""
