@@ -202,6 +202,8 @@ def overhead(args: argparse.Namespace) -> None:
     kinds = {"bound": ["loss.bag=0", "loss.echo=0"], "default": [], "everything": everything()}
     print("| run | bare ms | run ms | run / bare | quartiles | numbers of the objective |\n|---|---|---|---|---|---|")
     for name, overrides in kinds.items():
+        if args.run and name not in args.run:
+            continue
         profile = profile_of(args, "vae", *overrides)
         torch.set_num_threads(args.threads)
         turns = Turns(Bare(profile, args.data, args.device), args.device)
@@ -237,6 +239,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--run", action="append", choices=("bound", "default", "everything"), help="only this one")
     parser.add_argument("--parts", action="store_true")
     args = parser.parse_args()
     (parts if args.parts else overhead)(args)
