@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection
 from contextlib import contextmanager
 
-from torch import nn
+from torch import Tensor, nn
 
 from aurl.training import sitting
 from aurl.training.session import Session
@@ -31,13 +31,29 @@ def harmed(fault: Fault):
 
 def nan_logits_at(places: Collection[tuple[int, int]]) -> Fault:
     """What the model says of some batches, by (epoch, batch), is no number."""
+    return nan_outputs_at(places, lambda session: session.learner.plain)
+
+
+def nan_outputs_at(places: Collection[tuple[int, int]], choose: Callable[[Session], nn.Module]) -> Fault:
+    """What a module makes of some batches, by (epoch, batch), is no number."""
 
     def spoil(session: Session) -> None:
-        def hook(module: nn.Module, given: object, logits):
-            if module.training and (session.state.epoch, session.state.batch) in places:
-                return logits * float("nan")
-            return logits
+        def hook(module: nn.Module, given: object, made: Tensor) -> Tensor:
+            is_due = module.training and (session.state.epoch, session.state.batch) in places
+            return made * float("nan") if is_due else made
 
-        session.learner.plain.register_forward_hook(hook)
+        choose(session).register_forward_hook(hook)
+
+    return spoil
+
+
+def nan_gradients_at(places: Collection[tuple[int, int]], choose: Callable[[Session], Tensor]) -> Fault:
+    """The gradient of a weight in some batches, by (epoch, batch), is no number."""
+
+    def spoil(session: Session) -> None:
+        def hook(gradient: Tensor) -> Tensor:
+            return gradient * float("nan") if (session.state.epoch, session.state.batch) in places else gradient
+
+        choose(session).register_hook(hook)
 
     return spoil

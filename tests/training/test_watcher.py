@@ -1,13 +1,16 @@
 """Runs that are harmed: what is noticed and left out, where training goes on, and that all of it can be resumed."""
 
 import json
+import math
 import signal
 
 import pytest
-from tests.support.faults import harmed, nan_logits_at
+from safetensors.torch import load_file
+from tests.support.faults import harmed, nan_gradients_at, nan_logits_at, nan_outputs_at
 from tests.support.training import facts, latent_profile, small_profile, tensors, told
 
 from aurl.errors import UsageError
+from aurl.model.latents.posterior import PosteriorHead
 from aurl.progress import Interrupts
 from aurl.training import rollback, sitting
 from aurl.training.events import ALARM, DIVERGED, ROLLBACK, SKIPPED, SPIKE, read_events
@@ -73,6 +76,36 @@ def test_one_bad_batch_is_left_out_and_nothing_else_changes(dataset, tmp_path):
     train(dataset, straight, max_steps=3, checkpoint_every=1, ema_decay=0.0, horizon_steps=6)
     assert {key for key in saved[3] if saved[3][key] != saved[5][key]} == set(saved[3])
     assert state(tmp_path / "run", 5)["training"]["batch"] == 5
+
+
+def test_a_bad_batch_leaves_no_trace_in_running_statistics(dataset, tmp_path):
+    """They are taken in the forward pass, before anybody knows of the gradient."""
+
+    def means(session):
+        return next(one.mean for one in session.learner.plain.modules() if isinstance(one, PosteriorHead))
+
+    run, profile = tmp_path / "run", latent_profile("vae", max_steps=6, eval_every=6, latent__batch_norm=True)
+    with harmed(nan_outputs_at([(0, 3)], means)):
+        train(dataset, run, profile=profile)
+    assert kinds(run) == [(4, SKIPPED)]
+    assert math.isfinite(told(run)[-1]["valid/elbo_per_note"])
+    weights = load_file(run / "checkpoints" / "step-00000006" / "model.safetensors")
+    statistics = [tensor for name, tensor in weights.items() if "running_" in name]
+    assert len(statistics) == 6
+    assert all(tensor.isfinite().all() for tensor in statistics)
+
+
+@pytest.mark.parametrize("deceives", [False, True])
+def test_a_gradient_of_the_discriminator_that_is_no_number_is_left_out(dataset, tmp_path, deceives):
+    """Of both sides, whether or not the generator listens."""
+    options = {"discriminator__start": 0.0, "discriminator__warm_start": 0 if deceives else 9}
+    run, profile = tmp_path / "run", latent_profile("vae_gan", max_steps=6, **options)
+    with harmed(nan_gradients_at([(0, 3)], lambda session: next(session.learner.adversary.plain.parameters()))):
+        train(dataset, run, profile=profile)
+    assert kinds(run) == [(4, SKIPPED)]
+    weights = load_file(run / "checkpoints" / "step-00000006" / "discriminator.safetensors")
+    assert all(tensor.isfinite().all() for tensor in weights.values())
+    assert state(run, 6)["memory"]["stabiliser"]["updates"] == 5
 
 
 def test_a_bad_stretch_is_gone_back_from_and_around(dataset, spoilt, tmp_path):

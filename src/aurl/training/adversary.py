@@ -9,6 +9,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.amp import GradScaler
+from torch.nn.utils import get_total_norm
 from torch.optim import AdamW, Optimizer
 
 from aurl.loss.adversarial import Heard, Music, Verdict, deception, discriminator_loss, feature_distance
@@ -124,6 +125,12 @@ class Adversary:
             self._weigh(generator, latent.logits, batch.targets, heard)
         self._note(verdict, heard, played.tokens.sum())
         return parts_of(verdict, heard, played.tokens.sum()) | extra, heard
+
+    @property
+    def norms(self) -> list[Tensor]:
+        """Norm of its gradient; empty where it has none, or where its loss scale leaves out what is not finite."""
+        gradients = [one.grad for one in self.plain.parameters() if one.grad is not None]
+        return [get_total_norm(gradients)] if gradients and self.scaler is None else []
 
     def step(self, *, sound: bool) -> None:
         """End an update; all of it is forgotten where it was not `sound`."""

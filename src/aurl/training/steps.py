@@ -201,13 +201,18 @@ class Sums:
         self.notes += own.notes
         self.updates += 1
 
-    def add_norm(self, norm: Tensor, clipped: Tensor) -> bool:
-        """Take the gradient norm of an update; False where it is not finite, so that it is better left out.
+    def add_norm(self, norm: Tensor, clipped: Tensor, others: Sequence[Tensor] = ()) -> bool:
+        """Take the gradient norm of an update; False where one is not finite, so that it is better left out.
 
         Every process has the same gradient by now, so all of them find the same.
+
+        Args:
+            norm: of the generator, before clipping.
+            clipped: whether it was.
+            others: norms that only have to be finite.
         """
-        value, was_clipped = torch.stack([norm.float(), clipped.float()]).tolist()
-        if not math.isfinite(value):
+        value, was_clipped, *rest = torch.stack([one.float() for one in (norm, clipped, *others)]).tolist()
+        if not all(map(math.isfinite, (value, *rest))):
             self.broken += 1
             return False
         self.gradient_norm += value
@@ -253,15 +258,19 @@ def update(learner: Learner, batches: Sequence[Batch], total: Counts, processes:
     listener, balancer = learner.listener, learner.objective.balancer
     scale = processes.world * len(batches) / max(1, total.tokens)
     balancer.begin()
+    statistics = _statistics(learner.plain)
+    before = [one.clone() for one in statistics]
     costs = _within_memory(learner, batches, scale, processes)
-    sound = sums.add_norm(*_clip(learner))
+    sound = sums.add_norm(*_clip(learner), [] if listener is None else listener.norms)
     if sound:
         learner.optimizer.step()
+    elif statistics:
+        torch._foreach_copy_(statistics, before)  # or whatever was no number would be a part of them for ever
     learner.optimizer.zero_grad(set_to_none=True)
     if listener is not None:
         listener.step(sound=sound)
-    if processes.world > 1:
-        _share_statistics(learner)
+    if processes.world > 1 and statistics:
+        _share(learner.accelerator, statistics)
     learner.averages.follow(followed(learner.model, learner.plain))
     if sound:
         balancer.step()
@@ -269,13 +278,15 @@ def update(learner: Learner, batches: Sequence[Batch], total: Counts, processes:
     return sound
 
 
-def _share_statistics(learner: Learner) -> None:
+def _statistics(model: nn.Module) -> list[Tensor]:
+    """What batch normalisation remembers of all batches."""
+    return [buffer for name, buffer in model.named_buffers() if name.endswith(("running_mean", "running_var"))]
+
+
+def _share(accelerator: Accelerator, statistics: Sequence[Tensor]) -> None:
     """Give all processes the mean of their running statistics, or each would validate another model."""
-    named = learner.plain.named_buffers()
-    own = [buffer for name, buffer in named if name.endswith(("running_mean", "running_var"))]
-    if own:
-        means = learner.accelerator.reduce(torch.cat(own), "mean").split([len(buffer) for buffer in own])
-        torch._foreach_copy_(own, list(means))
+    means = accelerator.reduce(torch.cat(list(statistics)), "mean").split([len(one) for one in statistics])
+    torch._foreach_copy_(list(statistics), list(means))
 
 
 def _within_memory(learner: Learner, batches: Sequence[Batch], scale: float, processes: Processes) -> list[Losses]:
