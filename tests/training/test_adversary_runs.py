@@ -18,6 +18,7 @@ from aurl.progress import Interrupts
 from aurl.tokens.vocabulary import PAD
 from aurl.training.acceleration import start_accelerator
 from aurl.training.batches import Batch
+from aurl.training.events import SWITCHED_OFF, read_events
 from aurl.training.optim import optimizer_tensors
 from aurl.training.phases import phase_at
 from aurl.training.run import Run
@@ -87,6 +88,9 @@ def test_an_adversary_that_does_harm_is_given_up(dataset, tmp_path, caplog):
     assert heard == [False] * 12 + [True] * given_up + [False] * (len(factors) - given_up)
     (warning,) = [one.getMessage() for one in caplog.records if "switched off" in one.getMessage()]
     assert "Lower loss.adversarial" in warning
+    (event,) = [one for one in read_events(tmp_path / "run" / "events.jsonl") if one["kind"] == SWITCHED_OFF]
+    assert warning == f"step {event['step']}: {event['message']}"
+    assert event["step"] == next(one["step"] for one in records if one.get("adversarial_factor") == 0.0) - 1
     assert memory_of(tmp_path / "run")["stabiliser"]["off"] is True
 
 

@@ -15,7 +15,7 @@ from aurl import page
 from aurl.page import Line, Mark, Section
 from aurl.profile import Profile
 from aurl.storage import write_bytes
-from aurl.training.events import ALARM, DIVERGED, ROLLBACK, SPIKE
+from aurl.training.events import ALARM, DIVERGED, ROLLBACK, SPIKE, SWITCHED_OFF
 from aurl.training.groups import charts, colour_of
 from aurl.training.rolls import roll
 from aurl.training.run import Run
@@ -28,7 +28,7 @@ SECONDS_BETWEEN = 5.0
 """A page that takes tens of milliseconds takes less than a hundredth of the training."""
 SHOWN_MARKS, SHOWN_EVENTS, SHOWN_SAMPLES = 40, 30, 12
 """The newest ones."""
-BAD = frozenset({ALARM, SPIKE, DIVERGED, ROLLBACK})
+BAD = frozenset({ALARM, SPIKE, DIVERGED, ROLLBACK, SWITCHED_OFF})
 """Kinds of events that are drawn as warnings."""
 MEBIBYTE = 2**20
 VALID = "valid/"

@@ -17,6 +17,7 @@ from typing import Any
 from aurl.storage import atomic_write
 
 ROLLBACK, ALARM, SKIPPED, SPIKE, DIVERGED = "rollback", "alarm", "skipped", "spike", "diverged"
+SWITCHED_OFF = "switched_off"
 
 
 def write_event(path: Path, step: int, kind: str, message: str, facts: Mapping[str, Any] | None = None) -> None:

@@ -13,6 +13,7 @@ from aurl.loss.reconstruction import Counts
 from aurl.progress import Interrupts, Progress, Report
 from aurl.training.batches import Batch, batch_counts
 from aurl.training.bound import bound
+from aurl.training.events import SWITCHED_OFF
 from aurl.training.log import Recorder
 from aurl.training.monitor import (
     Clock,
@@ -290,7 +291,8 @@ class Loop:
             logger.info(
                 "no better for a while: %.4g of the schedule's learning rate is left", session.learner.plateau.share
             )
-        session.learner.heed(found.criterion)
+        if (message := session.learner.heed(found.criterion)) is not None:
+            self._watcher.tell(SWITCHED_OFF, message)
         self._write({**found.metrics, "evaluations_since_best": self._state.evaluations_since_best})
         return is_among_best
 

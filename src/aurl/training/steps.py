@@ -1,6 +1,5 @@
 """One optimizer update, and the likelihood of a whole split."""
 
-import logging
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -33,8 +32,6 @@ from aurl.training.processes import Processes
 from aurl.training.sharding import Sharded, averaged_weights, followed, part_of, whole
 from aurl.training.splitting import Pieces, Splitting
 from aurl.training.state import Stateful, Window
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -92,12 +89,9 @@ class Learner:
         balance = self.adversary.stabiliser.told() if phase.stage else {}
         return told | {"discriminator_stage": phase.stage, "discriminator_lr": phase.discriminator_lr} | balance
 
-    def heed(self, cost: float) -> None:
-        """Take up what a validation has found, nats per note: it may be the end of the adversary."""
-        if self.adversary is None or (warning := self.adversary.stabiliser.validated(cost)) is None:
-            return
-        if self.accelerator.is_main_process:
-            logger.warning(warning)
+    def heed(self, cost: float) -> str | None:
+        """Take up what a validation has found, nats per note; says so where that is the end of the adversary."""
+        return None if self.adversary is None else self.adversary.stabiliser.validated(cost)
 
     @property
     def balanced(self) -> dict[str, float]:

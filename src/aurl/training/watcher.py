@@ -48,7 +48,7 @@ class Watcher:
         watch = self._state.watch
         judgement = self._vigil.count(watch, 0 if sound else watch.broken + 1)
         if not sound:
-            self._tell(SKIPPED, f"the batch of step {self._state.step} had no finite gradient and was left out")
+            self.tell(SKIPPED, f"the batch of step {self._state.step} had no finite gradient and was left out")
         return judgement
 
     def after_line(self, window: Window, phase: float) -> Judgement:
@@ -62,7 +62,7 @@ class Watcher:
         nats, norm = _numbers(window)
         judgement = self._vigil.judge(watch, nats, norm, phase=phase)
         if judgement.health is not Health.SOUND and not was:
-            self._tell(SPIKE, judgement.why)
+            self.tell(SPIKE, judgement.why)
         return judgement
 
     def doubts(self, window: Window) -> bool:
@@ -112,17 +112,18 @@ class Watcher:
         """
         state, section = self._state, self._section
         if state.watch.attempts >= section.rollbacks:
-            self._tell(DIVERGED, why)
+            self.tell(DIVERGED, why)
             raise diverged(why, state.step, state.good_step)
         place = (state.step, state.good_step, state.epoch, state.batch)
         rollback = Rollback(*place, rate=section.rollback_rate, seconds=state.seconds, message=why)
         if self._is_main:
             rollback.write(self._run.events)
-        logger.warning("step %d: %s; going back to step %d", state.step, why, state.good_step)
+            logger.warning("step %d: %s; going back to step %d", state.step, why, state.good_step)
 
-    def _tell(self, kind: str, message: str) -> None:
-        logger.warning("step %d: %s", self._state.step, message)
+    def tell(self, kind: str, message: str) -> None:
+        """Say and write down what has happened; all processes may call this."""
         if self._is_main:
+            logger.warning("step %d: %s", self._state.step, message)
             write_event(self._run.events, self._state.step, kind, message)
 
 
