@@ -7,9 +7,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tests.support.training import latent_profile, small_profile, tensors, told
+from torch.amp import GradScaler
 
 from aurl.generation.load import load_run
 from aurl.progress import Interrupts
+from aurl.tokens.codec import Codec
+from aurl.training.acceleration import start_accelerator
+from aurl.training.learner import build_learner
 from aurl.training.trainer import fit, resume
 
 EVERYTHING = {
@@ -122,3 +126,12 @@ def test_the_last_average_is_the_mean_of_what_was_saved(dataset, tmp_path):
     assert loaded.is_average
     state = loaded.model.state_dict()
     assert all(torch.equal(state[name], tensor) for name, tensor in weights(run, 10, "swa").items())
+
+
+def test_a_loss_scale_begins_anew_with_its_run():
+    """The accelerator outlives a return to the start, and its scale with it."""
+    accelerator = start_accelerator(small_profile(), device="cpu")[0]
+    accelerator.scaler = GradScaler("cpu", init_scale=4.0)
+    assert accelerator.scaler.scale(torch.ones(())) == 4
+    build_learner(small_profile(), Codec(), accelerator, None)
+    assert accelerator.scaler.scale(torch.ones(())) == GradScaler("cpu").get_scale() == 2.0**16

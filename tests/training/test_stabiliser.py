@@ -131,6 +131,20 @@ def test_without_a_validation_before_the_first_one_counts():
     assert "9.5" in one.validated(9.5)
 
 
+def test_each_stage_of_a_run_is_compared_with_itself():
+    one = stabiliser(harm=HARM)
+    one.validated(4.0)
+    play(one, 0.7)
+    one.validated(4.2)
+    one.begin_stage()
+    assert [one.validated(cost) for cost in (9.0, 8.0, 8.2, 8.2)] == [None] * 4  # of longer windows, perhaps
+    play(one, 0.7)
+    assert one.validated(8.2) is None
+    assert "2.5% more than the 8 before" in one.validated(8.2)
+    one.begin_stage()
+    assert one.off, "what was given up stays so"
+
+
 def test_it_may_do_all_the_harm_it_likes():
     one = stabiliser(harm=0.0)
     one.validated(4.0)

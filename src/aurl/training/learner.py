@@ -149,8 +149,9 @@ def _trained(
             load_optimizer_tensors(optimizer, plain, read_tensors(found.folder, OPTIMIZER))
         _load_averages(averages, plain, found)
     model, optimizer = _prepared(model, optimizer, accelerator)
-    if accelerator.scaler is not None and found is not None and found.state.get("scaler"):
-        accelerator.scaler.load_state_dict(found.state["scaler"])
+    if accelerator.scaler is not None:  # it is the accelerator's, and knows what was before a return to the start
+        kept = None if found is None else found.state.get("scaler")
+        accelerator.scaler.load_state_dict(kept or GradScaler(accelerator.device.type).state_dict())
     return model, optimizer, averages
 
 
@@ -192,6 +193,8 @@ def _remember(learner: Learner, profile: Profile, found: Found | None, before: P
     if found is not None:
         known = remembered(learner.memory, before, profile)
         recall({name: learner.memory[name] for name in known}, found.state.get("memory", {}))
+    if before is not None and learner.adversary is not None:
+        learner.adversary.stabiliser.begin_stage()
 
 
 def recall(memory: Mapping[str, Stateful], states: Mapping[str, Any]) -> None:

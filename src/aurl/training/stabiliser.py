@@ -7,7 +7,7 @@ next one, and no update between them waits for a GPU.
 import math
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -68,12 +68,12 @@ class Standing:
     Args:
         updates: since the discriminator joined.
         steps: of the discriminator.
-        listened: updates in which the generator heard it.
+        listened: updates of this stage of the run in which the generator heard it.
         discriminator_skipped: updates without a step of the discriminator, for it was winning.
         generator_skipped: updates after the warm start in which the generator did not listen, for it was losing.
         seen: sums since the last measurement: scores on the right side, loss and targets of the discriminator, loss and
             targets of the generator.
-        best_before: best validation before the generator listened, or the first one.
+        best_before: best validation of the stage before the generator listened, or the first one.
         harmed: validations in a row that were worse than that.
         off: whether the adversary has been given up.
     """
@@ -221,6 +221,10 @@ class Stabiliser:
             "loss.adversarial and loss.feature_matching, let it join later (discriminator.start), or let it learn "
             "more slowly (discriminator.lr); discriminator.harm says how much worse is too much"
         )
+
+    def begin_stage(self) -> None:
+        """A stage of the run begins: its validations are compared with its own, for they may be of something else."""
+        self._standing = replace(self._standing, listened=0, best_before=None, harmed=0)
 
     def told(self) -> dict[str, float]:
         """How things stand, by name in the log."""
