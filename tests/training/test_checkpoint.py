@@ -102,6 +102,18 @@ def test_tidying_moves_damaged_folders_away_and_clears_leftovers(checkpoints):
     assert checkpoints.find().step == 200
 
 
+def test_nothing_is_left_of_what_a_run_has_gone_back_from(checkpoints):
+    """What stayed would be pointed to, and count among the newest."""
+    for step in (100, 200, 300):
+        save(checkpoints, step, step)
+    checkpoints.tidy(checkpoints.find(lambda step, _: step > 200))
+    assert names(checkpoints.folder) == ["best", "latest", "step-00000200"]
+    found = checkpoints.find(lambda _step, _: True)
+    assert found is None
+    checkpoints.tidy(found)
+    assert names(checkpoints.folder) == []
+
+
 def test_best_never_points_to_what_was_moved_away(checkpoints):
     save(checkpoints, 100, 100)
     save(checkpoints, 200, 200, 100)

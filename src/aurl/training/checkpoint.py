@@ -165,11 +165,19 @@ class Checkpoints:
         return None
 
     def tidy(self, found: Found | None) -> None:
-        """Clear what a killed process left, move damaged folders out of the way, and put the pointers right."""
+        """Clear what a killed process left, move damaged folders out of the way, and put the pointers right.
+
+        Args:
+            found: what `find` gave; where that is nothing, the run has gone back to before all that there is.
+        """
         if not self.folder.is_dir():
             return
         remove_leftovers(self.folder)
         if found is None:
+            for folder in newest_first(self.folder):
+                self._delete(folder)
+            for pointer in (LATEST, BEST):
+                (self.folder / pointer).unlink(missing_ok=True)
             return
         for name in found.damaged:
             shutil.rmtree(self.folder / f"{DAMAGED_PREFIX}{name}", ignore_errors=True)
