@@ -14,11 +14,11 @@ GROUPS = (
     ("Likelihood", r"(train|valid)/(nats|elbo)_per_\w+|train/loss|.*reconstruction.*|.*perplexity.*"),
     ("KL divergence", r".*\bkl_\w+|beta|.*free_bits.*"),
     ("Latents", r".*(active_units|shuffled_cost)_\w+|word_dropout|level_dropout"),
-    ("Adversary", r"(train/)?(adversarial|feature_matching|r1|gradient_penalty|discriminator)\w*|stage|\w+_skipped"),
-    ("Terms", r"train/.*"),
+    ("Adversary", r"(train/)?(adversarial|feature_matching|r1|gradient_penalty|discriminator)\w*|\w+_skipped"),
+    ("Terms", r"train/.*|weight/.*"),
     ("Samples", r"samples?/.*"),
-    ("Gradients and rates", r"(gradient|clip|loss_variance)\w*|lr|\w+_lr|rate"),
-    ("Pace and memory", r"tokens_per_second|share_of_peak|memory\w*"),
+    ("Gradients and rates", r"(gradient|clip|loss_variance|weight_norm|broken_updates)\w*|lr"),
+    ("Pace and memory", r"tokens_per_second|share_of_peak|\w+_mib"),
 )
 """Title and names, the first that fits; what fits nowhere is in `REST`."""
 REST = "Other numbers"
@@ -27,6 +27,7 @@ COUNTED = frozenset(
     {
         "epoch",
         "batch",
+        "stage",
         "tokens",
         "windows",
         "augmented",
