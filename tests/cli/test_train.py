@@ -61,12 +61,16 @@ def test_what_the_data_set_has_settled_is_kept_in_the_run_and_said(invoke, home)
         (("--data", "song"), ExitCode.NOT_FOUND, "did you mean songs?"),
         (("--device", "tpu"), ExitCode.USAGE, "there is: cpu"),
         (("--set", "model.n_heads=7"), ExitCode.USAGE, "n_heads"),
+        (("--set", "training.precision=fp16", "--device", "cpu"), ExitCode.USAGE, "fp16 needs a GPU"),
+        (("--set", "training.best_by=valid/nats"), ExitCode.USAGE, "valid/nats is not measured"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_made(invoke, home, args, code, said):
     result, out, err = invoke("train", *TINY, "--max-steps", 1, *args)
     assert (result, out) == (code, "")
     assert said in err
+    assert "run: " not in err
+    assert (home / "runs" / ".latest").read_text() == "first\n"
     assert [path.name for path in (home / "runs").iterdir() if path.is_dir()] == ["first"]
     assert invoke("resume", "first")[0] == 0
 

@@ -30,14 +30,28 @@ def default_threads(processes_here: int) -> int:
     return max(1, min(allowed, physical) // processes_here)
 
 
+def check_precision(asked: str, device: str | None) -> None:
+    """Make sure, before anything is made, that what is asked for can be had.
+
+    Args:
+        asked: as in the profile.
+        device: "cpu" leaves a GPU alone; None: the fastest there is.
+
+    Raises:
+        UsageError: fp16 without a GPU.
+    """
+    has_gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
+    if asked == "fp16" and (device == "cpu" or not has_gpu):
+        raise UsageError("training.precision fp16 needs a GPU", hint='use "bf16", "fp32" or "auto"')
+
+
 def choose_precision(asked: str, device: torch.device) -> Precision:
     """The precision of the forward pass: what was asked for, or for "auto" the fastest that trains safely.
 
     Raises:
         UsageError: fp16 without a GPU.
     """
-    if asked == "fp16" and device.type == "cpu":
-        raise UsageError("training.precision fp16 needs a GPU", hint='use "bf16", "fp32" or "auto"')
+    check_precision(asked, device.type)
     if asked != "auto":
         return asked  # type: ignore[return-value]
     if device.type == "cuda":

@@ -1,7 +1,7 @@
 """From a run folder to everything that its training needs, as new or as the newest checkpoint left it."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,9 +41,14 @@ logger = logging.getLogger(__name__)
 
 
 def create_checked(
-    folder: Path, profile: Profile, dataset_folder: Path, *, processes: int, start_from: Path | None = None
+    folder: Path | Callable[[], Path],
+    profile: Profile,
+    dataset_folder: Path,
+    *,
+    processes: int,
+    start_from: Path | None = None,
 ) -> Run:
-    """Make a run folder, once it is known that the data set can be trained on.
+    """Make a run folder, once it is known that the data set can be trained on; only then `folder` may be asked for it.
 
     Raises:
         UsageError: the run exists, there is less than one batch, pieces do not tell what the prior is to know, a
@@ -63,7 +68,7 @@ def create_checked(
         _training_windows(at_stage(profile, number), data, styles)
     source = _start(profile, data, styles, start_from)
     run = create_run(
-        folder,
+        folder if isinstance(folder, Path) else folder(),
         profile,
         dataset_folder,
         codec=data.codec.signature(),

@@ -12,6 +12,7 @@ from aurl.profile import Profile, Training
 from aurl.progress import Interrupts, Report, silent
 from aurl.storage import lock
 from aurl.training.acceleration import start_accelerator
+from aurl.training.hardware import check_precision
 from aurl.training.launch import launch
 from aurl.training.processes import environment_rank, environment_world
 from aurl.training.result import FitResult
@@ -61,8 +62,8 @@ def fit(
     world = _world(processes)
 
     def create() -> Run:
-        folder = run_folder if isinstance(run_folder, Path) else run_folder()
-        return create_checked(folder, profile, dataset_folder, processes=world, start_from=start_from)
+        check_precision(profile.training.precision, device)
+        return create_checked(run_folder, profile, dataset_folder, processes=world, start_from=start_from)
 
     run = create() if environment_world() == 1 else start_accelerator(profile, device=device)[1].on_main(create)
     return _train(run, world, threads=threads, device=device, report=report, interrupts=interrupts or Interrupts())
