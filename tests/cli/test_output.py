@@ -1,5 +1,6 @@
 """Results on stdout, everything else on stderr."""
 
+import itertools
 import json
 import math
 import os
@@ -99,6 +100,19 @@ class TestLines:
             "prepare: 80/100 files · 5 s left · 2 MiB/s",
             "prepare: 100/100 files · 2 MiB/s",
         ]
+
+    def test_a_night_is_some_hundred_lines_and_none_is_long_in_coming(self):
+        now, written = [0.0], []
+        report = lines(lambda line: written.append((now[0], line)), clock=lambda: now[0])
+        for second in range(10 * 3600):
+            now[0] = float(second)
+            report(Progress("train", second, None, "steps"))
+        moments = [moment for moment, _ in written]
+        gaps = [later - earlier for earlier, later in itertools.pairwise(moments)]
+        assert moments[:4] == [5.0, 10.0, 15.0, 20.0]
+        assert len(moments) < 250
+        assert all(gap <= max(5.0, 0.05 * moment + 1) for gap, moment in zip(gaps, moments[1:], strict=True))
+        assert gaps[-1] == 600.0
 
     def test_what_was_done_before_does_not_count_for_the_time_that_is_left(self):
         now, written = [0.0], []

@@ -120,6 +120,12 @@ def test_compare_draws_curves_over_each_other(invoke, second, tmp_path):
     assert "the curves are in" in err
     content = (tmp_path / "both.html").read_text()
     assert "curves over tokens" in content
+    code, _, err = invoke("runs", "compare", "first", "second", "-o", tmp_path / "both.html")
+    assert code == ExitCode.USAGE
+    assert "both.html exists already; choose another --output, or add --force" in err
+    assert (tmp_path / "both.html").read_text() == content
+    assert invoke("runs", "compare", "first", "second", "-o", tmp_path / "both.html", "--force")[0] == 0
+    assert "curves over steps" in (tmp_path / "both.html").read_text()
     assert "<strong>valid/nats_per_note</strong>" in content
 
 
@@ -135,9 +141,11 @@ def test_the_dashboard_of_a_run_is_written_and_named(invoke, home, tmp_path):
     assert code == 0
     assert out.strip() == str(home / "runs" / "first" / "dashboard.html")
     assert "valid/nats_per_note" in (home / "runs" / "first" / "dashboard.html").read_text()
-    code, out, _ = invoke("runs", "dashboard", "first", "--out", tmp_path / "x.html", "--json")
+    code, out, _ = invoke("runs", "dashboard", "first", "--output", tmp_path / "x.html", "--json")
     assert json.loads(out)["page"] == str(tmp_path / "x.html")
     assert (tmp_path / "x.html").is_file()
+    assert invoke("runs", "dashboard", "first", "--output", tmp_path / "x.html")[0] == ExitCode.USAGE
+    assert invoke("runs", "dashboard", "first")[0] == 0
 
 
 def test_runs_are_read_without_torch(aurl, home):

@@ -1,4 +1,4 @@
-"""Progress as bars on a terminal, or as a line every few seconds where there is none."""
+"""Progress as bars on a terminal, or as a line now and then where there is none."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from aurl.progress import Progress, Report
 
-SECONDS_BETWEEN_LINES = 5.0
+SECONDS_BETWEEN_LINES, LONGEST_BETWEEN_LINES = 5.0, 600.0
+SHARE_BETWEEN_LINES = 0.05
+"""Of what a task has taken so far: a night's training is some two hundred lines, and none is older than a twentieth."""
 MINUTE, HOUR = 60, 3600
 
 
@@ -38,14 +40,15 @@ class _Shown:
 
 
 def lines(write: Callable[[str], None], *, clock: Callable[[], float] = time.monotonic) -> Report:
-    """A report that writes a line for a task every few seconds, and one when it is done."""
+    """A report that writes a line for a task now and then, more seldom the longer it takes, and one when it is done."""
     tasks: dict[str, _Shown] = {}
 
     def report(progress: Progress) -> None:
         now = clock()
         shown = tasks.setdefault(progress.task, _Shown(now, progress.done, now))
         finished = progress.total is not None and progress.done >= progress.total
-        if finished or now - shown.told >= SECONDS_BETWEEN_LINES:
+        share = SHARE_BETWEEN_LINES * (now - shown.began)
+        if finished or now - shown.told >= min(max(SECONDS_BETWEEN_LINES, share), LONGEST_BETWEEN_LINES):
             shown.told = now
             write(_line(progress, shown.left(progress, now)))
         if finished:

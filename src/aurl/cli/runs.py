@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from aurl.cli.bars import duration
-from aurl.cli.options import complete_runs
+from aurl.cli.options import Force, complete_runs
 from aurl.cli.output import Output, plain, table
+from aurl.errors import UsageError
 
 if TYPE_CHECKING:
     from aurl.training.comparing import Comparison
@@ -63,17 +64,19 @@ def compare(
         typer.Argument(metavar="RUN RUN…", help="Names or folders.", autocompletion=complete_runs),
     ],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="FILE.html", help="Draw their curves over each other, too.")
+        Path | None, typer.Option("--output", "-o", metavar="FILE.html", help="Draw their curves over each other, too.")
     ] = None,
     by: Annotated[
         Literal["steps", "tokens", "seconds"], typer.Option("--by", help="What the curves are drawn over.")
     ] = "steps",
     every: Annotated[bool, typer.Option("--all", help="Show all numbers, not only those of train and valid.")] = False,
+    force: Force = False,
 ) -> None:
     """Compare the settings and the numbers of runs."""
     from aurl.home import Home
     from aurl.training.comparing import compare, comparison_page
 
+    _check_free(out, force=force)
     home = Home.locate()
     folders = [home.run(run) for run in runs]
     found = compare(folders)
@@ -89,19 +92,26 @@ def dashboard(
     run: RunName = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="FILE.html", help="Where it is written; into the run by default."),
+        typer.Option("--output", "-o", metavar="FILE.html", help="Where it is written; into the run by default."),
     ] = None,
+    force: Force = False,
 ) -> None:
     """Write the page with the curves, events and samples of a run."""
     from aurl.home import Home
     from aurl.training.dashboard import write_dashboard
 
+    _check_free(out, force=force)
     folder = Home.locate().run(run)
     path = write_dashboard(folder, out)
     output.result("runs.dashboard", {"run": folder, "page": path}, str(path))
 
 
 COMMANDS = (list_, show, compare, dashboard)
+
+
+def _check_free(page: Path | None, *, force: bool) -> None:
+    if page is not None and page.exists() and not force:
+        raise UsageError(f"{page} exists already", hint="choose another --output, or add --force")
 
 
 def write_page(path: Path, content: str) -> None:
@@ -193,7 +203,8 @@ def _fact_rows(details: "RunDetails") -> list[tuple[str, str]]:
 def _device(facts: Mapping[str, Any]) -> str:
     told = (facts.get("device"), facts.get("precision"))
     processes = facts.get("processes")
-    return ", ".join([*(str(one) for one in told if one), *([f"{processes} processes"] if processes else [])])
+    several = [f"{processes} processes"] if isinstance(processes, int) and processes > 1 else []
+    return ", ".join([*(str(one) for one in told if one), *several])
 
 
 def _block(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

@@ -134,13 +134,13 @@ class Vigil:
         if nats > loud:
             watch.spikes, watch.jumps = watch.spikes + 1, 0
             lost = watch.spikes >= self.persistence
-            why = f"{nats:.3g} nats per token, above {loud:.3g}, {watch.spikes} lines in a row"
+            why = f"{nats:.3g} nats per token, above {loud:.3g}{_in_a_row(watch.spikes)}"
             return Judgement(Health.LOST if lost else Health.SUSPICIOUS, why)
         watch.spikes = 0
         if norm > steep:
             watch.jumps += 1
             if watch.jumps < self.persistence:
-                why = f"a gradient norm of {norm:.3g}, above {steep:.3g}, {watch.jumps} lines in a row"
+                why = f"a gradient norm of {norm:.3g}, above {steep:.3g}{_in_a_row(watch.jumps)}"
                 return Judgement(Health.SUSPICIOUS, why)
             watch.norms = []
         watch.jumps = 0
@@ -158,3 +158,7 @@ class Vigil:
             return SOUND
         lost = broken >= self.broken_updates
         return Judgement(Health.LOST if lost else Health.SUSPICIOUS, f"no finite gradient in {broken} updates in a row")
+
+
+def _in_a_row(lines: int) -> str:
+    return f", {lines} lines in a row" if lines > 1 else ""
