@@ -76,7 +76,7 @@ def test_what_cannot_be_is_refused_before_anything_is_made(invoke, home, tmp_pat
 
 def test_a_study_is_gone_on_with_as_it_is(invoke, home):
     assert invoke("tune", *TINY, *FEW, *TWO, "--name", "rates", "--trials", 1)[0] == 0
-    for changed in (("--seed", 1), ("--max-steps", 9), ("--set", "model.dropout=0.3")):
+    for changed in (("--seed", 0), ("--max-steps", 9), ("--set", "model.dropout=0.3"), ("--profile", "small")):
         code, _, err = invoke("tune", "--name", "rates", *changed)
         assert code == ExitCode.USAGE
         assert "cannot change within a study" in err

@@ -148,8 +148,7 @@ def generate(
     )
     targets = _targets(output, out, picture, request, force=force)
     pieces, stop = _make(output, folder, request, checkpoint=checkpoint, threads=threads, device=device)
-    facts = _facts(folder, request, checkpoint=checkpoint, prompt=prompt, like=like)
-    write_pieces(output, pieces, targets, facts=facts)
+    write_pieces(output, pieces, targets, facts=_facts(folder, request, checkpoint, prompt=prompt, like=like))
     return None if stop is None else exit_code(stop)
 
 
@@ -170,12 +169,13 @@ def _targets(output: Output, out: str | None, picture: Path | None, request: "Re
     return targets
 
 
-def _facts(run: Path, request: "Request", **asked: str | None) -> dict[str, object]:
+def _facts(run: Path, request: "Request", checkpoint: str, **asked: str | None) -> dict[str, object]:
     """What makes the same pieces again, seeds apart; null is what the run's profile says."""
     from aurl.profile import read_resolved
 
     mode = read_resolved(run / "profile.toml").model.mode
-    return {"run": run, "mode": mode, **asked} | {name: getattr(request, name) for name in ASKED}
+    facts = {"run": run, "mode": mode, "checkpoint": checkpoint, **asked}
+    return facts | {name: getattr(request, name) for name in ASKED}
 
 
 def _make(

@@ -13,35 +13,41 @@ from aurl.errors import ExitCode, UsageError
 if TYPE_CHECKING:
     from aurl.training.landscape import Landscape, Looking
 
+RunName = Annotated[
+    str | None,
+    typer.Argument(metavar="RUN", help="Name or folder; the latest by default.", autocompletion=complete_runs),
+]
+Checkpoint = Annotated[str, typer.Option("--checkpoint", metavar="best|latest|NAME", help="Which state of the model.")]
+Points = Annotated[int, typer.Option("--points", metavar="N", help="Points along each direction; odd.")]
+Span = Annotated[
+    float, typer.Option("--span", metavar="S", help="How far to each side; 1: as far as the weights are long.")
+]
+Windows = Annotated[
+    int, typer.Option("--windows", min=1, metavar="N", help="Windows of the valid split to measure the loss on.")
+]
+Pca = Annotated[bool, typer.Option("--pca", help="The plane of the run's checkpoints instead of random directions.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Of the random directions.")]
+Picture = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="FILE.png", help="The picture; numbers go to FILE.json beside it."),
+]
+MovedData = Annotated[
+    str | None, typer.Option("--data", "-d", metavar="NAME|FOLDER", help="Where the data set is now, if it moved.")
+]
+
 
 def landscape(
     output: Output,
-    run: Annotated[
-        str | None,
-        typer.Argument(metavar="RUN", help="Name or folder; the latest by default.", autocompletion=complete_runs),
-    ] = None,
+    run: RunName = None,
     *,
-    checkpoint: Annotated[
-        str, typer.Option("--checkpoint", metavar="best|latest|NAME", help="Which state of the model.")
-    ] = "best",
-    points: Annotated[int, typer.Option("--points", metavar="N", help="Points along each direction; odd.")] = 21,
-    span: Annotated[
-        float, typer.Option("--span", metavar="S", help="How far to each side; 1: as far as the weights are long.")
-    ] = 1.0,
-    windows: Annotated[
-        int, typer.Option("--windows", min=1, metavar="N", help="Windows of the valid split to measure the loss on.")
-    ] = 16,
-    pca: Annotated[
-        bool, typer.Option("--pca", help="The plane of the run's checkpoints instead of random directions.")
-    ] = False,
-    seed: Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Of the random directions.")] = 0,
-    to: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="FILE.png", help="The picture; numbers go to FILE.json beside it."),
-    ] = None,
-    data: Annotated[
-        str | None, typer.Option("--data", "-d", metavar="NAME|FOLDER", help="Where the data set is now, if it moved.")
-    ] = None,
+    checkpoint: Checkpoint = "best",
+    points: Points = 21,
+    span: Span = 1.0,
+    windows: Windows = 16,
+    pca: Pca = False,
+    seed: Seed = 0,
+    to: Picture = None,
+    data: MovedData = None,
     threads: Threads = None,
     device: Device = None,
     force: Force = False,

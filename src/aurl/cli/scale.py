@@ -8,44 +8,49 @@ import typer
 from aurl.cli.dataset import as_prepared, find_dataset
 from aurl.cli.options import DataName, Device, Force, Overrides, Profiles, Threads, complete_runs
 from aurl.cli.output import Output, table
-from aurl.cli.signals import exit_code, listening
-from aurl.cli.tune import Jobs, Minutes, StudyName
+from aurl.cli.signals import exit_code
+from aurl.cli.tune import Jobs, Minutes, StudyName, run_study
 from aurl.errors import ExitCode, NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from aurl.home import Home
+    from aurl.tuning.result import StudyResult
     from aurl.tuning.scaling import Scaling
     from aurl.tuning.scaling.forecast import Best, Forecast
 
+Runs = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[RUN|STUDY]…", help="Finished runs, and studies of such.", autocompletion=complete_runs),
+]
+Sizes = Annotated[
+    list[str] | None,
+    typer.Option("--size", metavar="KEY=A|B|C", help="Train models of these sizes: model.d_model=32|64|128."),
+]
+Steps = Annotated[
+    str | None, typer.Option("--steps", metavar="A|B|C", help="Train each size for these numbers of steps.")
+]
+Budgets = Annotated[
+    list[float] | None, typer.Option("--budget", metavar="FLOPS", help="Tell the best size for so much compute.")
+]
+Metric = Annotated[
+    str | None, typer.Option("--metric", metavar="NAME", help="The loss; the likelihood per token by default.")
+]
+Picture = Annotated[
+    Path, typer.Option("--output", "-o", metavar="FILE.png", help="The picture; numbers go to FILE.json beside it.")
+]
 STEPS = "training.max_steps"
 SYMBOLS = {"floor": "E", "size_factor": "A", "size_exponent": "alpha", "data_factor": "B", "data_exponent": "beta"}
 
 
 def scale(
     output: Output,
-    runs: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[RUN|STUDY]…", help="Finished runs, and studies of such.", autocompletion=complete_runs
-        ),
-    ] = None,
+    runs: Runs = None,
     *,
-    size: Annotated[
-        list[str] | None,
-        typer.Option("--size", metavar="KEY=A|B|C", help="Train models of these sizes: model.d_model=32|64|128."),
-    ] = None,
-    steps: Annotated[
-        str | None, typer.Option("--steps", metavar="A|B|C", help="Train each size for these numbers of steps.")
-    ] = None,
-    budget: Annotated[
-        list[float] | None, typer.Option("--budget", metavar="FLOPS", help="Tell the best size for so much compute.")
-    ] = None,
-    metric: Annotated[
-        str | None, typer.Option("--metric", metavar="NAME", help="The loss; the likelihood per token by default.")
-    ] = None,
-    to: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE.png", help="The picture; numbers go to FILE.json beside it.")
-    ] = Path("scaling.png"),
+    size: Sizes = None,
+    steps: Steps = None,
+    budget: Budgets = None,
+    metric: Metric = None,
+    to: Picture = Path("scaling.png"),
     name: StudyName = None,
     profile: Profiles = None,
     overrides: Overrides = None,
@@ -66,10 +71,11 @@ def scale(
     if size:
         study = home.new_study(name)
         _begin(output, home, study, size, str(steps), profile, overrides, data, device)
-        signal, reason = _train(output, study, max_minutes, jobs, threads, device)
-        if signal or reason == "max_minutes":
+        result = run_study(output, study, max_minutes=max_minutes, jobs=jobs, threads=threads, device=device)
+        _warn_of_failures(output, result)
+        if result.signal or result.reason == "max_minutes":
             output.note("not all models are trained; the same command goes on")
-            return exit_code(signal) if signal else ExitCode.FAILURE
+            return exit_code(result.signal) if result.signal else ExitCode.FAILURE
         folders += _folders(home, str(study))
     found = _fit(folders, metric or "", budget or ())
     _show(output, found, to)
@@ -141,27 +147,10 @@ def _begin(
     output.note(f"study: {study.name} in {study}")
 
 
-def _train(
-    output: Output, study: Path, max_minutes: float | None, jobs: int, threads: int | None, device: str | None
-) -> tuple[int, str]:
-    """What ended it: a signal, and the reason."""
-    from aurl.cli.device import check_device
-    from aurl.tuning.tune import go_on
-
-    with output.progress() as report, listening(output.note) as interrupts:
-        result = go_on(
-            study,
-            max_minutes=max_minutes,
-            jobs=jobs,
-            threads=threads,
-            device=check_device(device),
-            report=report,
-            interrupts=interrupts,
-        )
+def _warn_of_failures(output: Output, result: "StudyResult") -> None:
     for trial in result.trials:
         if trial.state == "failed":
             output.line(f"aurl: warning: model {trial.number} was passed over: {trial.reason}")
-    return result.signal, result.reason
 
 
 def _fit(folders: list[Path], metric: str, budgets: Any) -> "Scaling":

@@ -26,33 +26,37 @@ if TYPE_CHECKING:
     from aurl.home import Home
     from aurl.training.result import FitResult
 
+NewName = Annotated[
+    str | None, typer.Option("--name", "-n", metavar="NAME", help="Name of the run; date and time by default.")
+]
+Start = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="RUN[@CHECKPOINT]",
+        help="Start from the weights of another run, its best ones by default; its model is built again.",
+        autocompletion=complete_runs,
+    ),
+]
+Teacher = Annotated[
+    str | None,
+    typer.Option(
+        "--teacher",
+        metavar="RUN[@CHECKPOINT]",
+        help="Learn from what this run's model expects, too.",
+        autocompletion=complete_runs,
+    ),
+]
+
 
 def train(
     output: Output,
     data: DataName = None,
     profile: Profiles = None,
     overrides: Overrides = None,
-    name: Annotated[
-        str | None, typer.Option("--name", "-n", metavar="NAME", help="Name of the run; date and time by default.")
-    ] = None,
-    start: Annotated[
-        str | None,
-        typer.Option(
-            "--from",
-            metavar="RUN[@CHECKPOINT]",
-            help="Start from the weights of another run, its best ones by default; its model is built again.",
-            autocompletion=complete_runs,
-        ),
-    ] = None,
-    teacher: Annotated[
-        str | None,
-        typer.Option(
-            "--teacher",
-            metavar="RUN[@CHECKPOINT]",
-            help="Learn from what this run's model expects, too.",
-            autocompletion=complete_runs,
-        ),
-    ] = None,
+    name: NewName = None,
+    start: Start = None,
+    teacher: Teacher = None,
     max_steps: MaxSteps = None,
     max_minutes: MaxMinutes = None,
     processes: ProcessCount = None,

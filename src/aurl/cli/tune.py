@@ -18,6 +18,36 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 20
 """Trials that are shown; all are in results.json."""
+StudyFile = Annotated[
+    Path | None, typer.Argument(metavar="STUDY.toml", help="What to search and how; options win over it.")
+]
+Searches = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--search",
+        metavar="KEY=RANGE",
+        help="What to try: training.lr=log:1e-4:1e-2, model.dropout=0:0.3, model.d_model=64|128.",
+    ),
+]
+Method = Annotated[
+    Literal["grid", "random", "tpe"] | None, typer.Option("--method", help="How to choose; tpe by default.")
+]
+Pruner = Annotated[
+    Literal["median", "hyperband", "none"] | None,
+    typer.Option("--pruner", help="What ends trials early that promise little; median by default."),
+]
+Metric = Annotated[
+    str | None,
+    typer.Option("--metric", metavar="NAME", help="Logged number to compare; the likelihood per note by default."),
+]
+Direction = Annotated[
+    Literal["minimize", "maximize"] | None,
+    typer.Option("--direction", help="Whether less or more of it is better; less by default."),
+]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, metavar="N", help="Of the choice of values.")]
+Trials = Annotated[
+    int | None, typer.Option("--trials", min=1, metavar="N", help="Trials in all; 20, or the whole grid.")
+]
 Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, metavar="N", help="Trials at once, each in its own process.")]
 Minutes = Annotated[
     float | None, typer.Option("--max-minutes", metavar="M", help="End after so long; the same command goes on.")
@@ -36,37 +66,15 @@ StudyName = Annotated[
 
 def tune(
     output: Output,
-    file: Annotated[
-        Path | None, typer.Argument(metavar="STUDY.toml", help="What to search and how; options win over it.")
-    ] = None,
+    file: StudyFile = None,
     *,
-    search: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--search",
-            metavar="KEY=RANGE",
-            help="What to try: training.lr=log:1e-4:1e-2, model.dropout=0:0.3, model.d_model=64|128.",
-        ),
-    ] = None,
-    method: Annotated[
-        Literal["grid", "random", "tpe"] | None, typer.Option("--method", help="How to choose; tpe by default.")
-    ] = None,
-    pruner: Annotated[
-        Literal["median", "hyperband", "none"] | None,
-        typer.Option("--pruner", help="What ends trials early that promise little; median by default."),
-    ] = None,
-    metric: Annotated[
-        str | None,
-        typer.Option("--metric", metavar="NAME", help="Logged number to compare; the likelihood per note by default."),
-    ] = None,
-    direction: Annotated[
-        Literal["minimize", "maximize"] | None,
-        typer.Option("--direction", help="Whether less or more of it is better; less by default."),
-    ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", min=0, metavar="N", help="Of the choice of values.")] = None,
-    trials: Annotated[
-        int | None, typer.Option("--trials", min=1, metavar="N", help="Trials in all; 20, or the whole grid.")
-    ] = None,
+    search: Searches = None,
+    method: Method = None,
+    pruner: Pruner = None,
+    metric: Metric = None,
+    direction: Direction = None,
+    seed: Seed = None,
+    trials: Trials = None,
     max_minutes: Minutes = None,
     max_steps: MaxSteps = None,
     jobs: Jobs = 1,
@@ -78,41 +86,62 @@ def tune(
     device: Device = None,
 ) -> ExitCode | None:
     """Search for the values of a profile's keys that train the best model."""
-    from aurl.home import STUDY_MARK, Home
+    from aurl.home import Home
     from aurl.tuning.needs import check_optuna
 
     check_optuna()
     home = Home.locate()
     folder = home.new_study(name)
     chosen = {"method": method, "pruner": pruner, "metric": metric, "direction": direction, "seed": seed}
-    begins = file is not None or bool(search)
-    if not begins and (name is None or not (folder / STUDY_MARK).is_file()):
-        if name is not None:
-            home.study(name)
-        raise UsageError("nothing is searched", hint="for example --search training.lr=log:1e-4:1e-2, or a STUDY.toml")
     bounds: dict[str, Any] = {}
-    if begins:
+    if file is not None or search:
         asked = _asked(file, search, chosen, profile, overrides)
         bounds = {key: asked.pop(key) for key in ("trials", "max_minutes", "max_steps") if key in asked}
         _begin(output, home, folder, asked, max_steps or bounds.get("max_steps"), data, device)
-    elif given := [key for key, value in {**chosen, "set": overrides, "max_steps": max_steps}.items() if value]:
-        raise UsageError(f"--{given[0].replace('_', '-')} cannot change within a study", hint="begin another one")
+    else:
+        given = {**chosen, "set": overrides, "max_steps": max_steps, "profile": profile, "data": data}
+        _check_begun(home, name, [option for option, value in given.items() if value is not None and value != []])
     output.note(f"study: {folder.name} in {folder}")
+    most, minutes = trials or bounds.get("trials"), max_minutes or bounds.get("max_minutes")
+    return _show(
+        output, run_study(output, folder, trials=most, max_minutes=minutes, jobs=jobs, threads=threads, device=device)
+    )
+
+
+def run_study(
+    output: Output,
+    folder: Path,
+    *,
+    trials: int | None = None,
+    max_minutes: float | None,
+    jobs: int,
+    threads: int | None,
+    device: str | None,
+) -> "StudyResult":
+    """Run the trials of a study that has been begun."""
     from aurl.cli.device import check_device
     from aurl.tuning.tune import go_on
 
     with output.progress() as report, listening(output.note) as interrupts:
-        result = go_on(
+        return go_on(
             folder,
-            trials=trials or bounds.get("trials"),
-            max_minutes=max_minutes or bounds.get("max_minutes"),
+            trials=trials,
+            max_minutes=max_minutes,
             jobs=jobs,
             threads=threads,
             device=check_device(device),
             report=report,
             interrupts=interrupts,
         )
-    return _show(output, result)
+
+
+def _check_begun(home: "Home", name: str | None, given: list[str]) -> None:
+    """Make sure that there is a study to go on with, and that nothing is given that would change it."""
+    if name is None:
+        raise UsageError("nothing is searched", hint="for example --search training.lr=log:1e-4:1e-2, or a STUDY.toml")
+    home.study(name)
+    if given:
+        raise UsageError(f"--{given[0].replace('_', '-')} cannot change within a study", hint="begin another one")
 
 
 def _asked(

@@ -140,8 +140,7 @@ def run_trial(
     except (NotFoundError, LockedError):
         raise
     except (AurlError, RuntimeError, MemoryError, ArithmeticError) as error:
-        reason = str(error).partition("\n")[0]
-        return Outcome("failed", reason=reason if isinstance(error, AurlError) else f"{type(error).__name__}: {reason}")
+        return Outcome("failed", reason=_told(error))
     watch.listen()
     best = best_of([value for _, value in values_of(Run(folder).metrics, metric)], direction)
     if result.interrupted and watch.is_pruned:
@@ -152,6 +151,12 @@ def run_trial(
     if best is None:
         raise UsageError(f"no number called {metric} is logged", hint=f"there are: {', '.join(_known(folder))}")
     return Outcome("complete", best)
+
+
+def _told(error: Exception) -> str:
+    """An error in one line."""
+    first = str(error).partition("\n")[0]
+    return first if isinstance(error, AurlError) else f"{type(error).__name__}: {first}"
 
 
 def best_of(values: Sequence[float], direction: Direction) -> float | None:

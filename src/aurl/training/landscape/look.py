@@ -74,22 +74,15 @@ def prepare_look(
         device: where to compute.
 
     Raises:
-        UsageError: the number of points or the span cannot be, there is no valid split, the data set is another one,
-            or too few checkpoints are left for a plane.
+        UsageError: points, span or data set cannot be, there is no valid split, or too few checkpoints for a plane.
         NotFoundError: there is no such run, checkpoint or data set.
         DamagedError: the checkpoint is damaged.
     """
-    if points < FEWEST_POINTS or not points % 2:
-        raise UsageError(
-            f"{points} points cannot be", hint="choose an odd number from 3 on: the middle one is the model"
-        )
-    if not 0 < span < float("inf"):
-        raise UsageError(f"a span of {span} cannot be", hint="choose a number above 0")
+    _check(points, span)
     loaded = load_run(run, checkpoint=checkpoint, device=device, packed=False)
     batches = spread_windows(_valid(loaded, dataset), windows, batch_size=loaded.profile.data.batch_size)
     loss = WindowLoss(loaded.model, batches)
-    weights = parameters_of(loaded.model)
-    plane = trajectory_plane(weights, _others(loaded, device)) if pca else random_plane(weights, seed)
+    plane = _plane(loaded, device, pca=pca, seed=seed)
     question = Question(
         run=run.name,
         checkpoint=loaded.checkpoint.name,
@@ -102,10 +95,23 @@ def prepare_look(
         span=span,
         seed=seed,
     )
-    known = Landscape(
-        question, loss.tokens, tuple(grid_steps(points, span)), trajectory=plane.places, explained=plane.explained
-    )
+    steps = tuple(grid_steps(points, span))
+    known = Landscape(question, loss.tokens, steps, trajectory=plane.places, explained=plane.explained)
     return Looking(loaded, known, loss, plane)
+
+
+def _check(points: int, span: float) -> None:
+    if points < FEWEST_POINTS or not points % 2:
+        raise UsageError(
+            f"{points} points cannot be", hint="choose an odd number from 3 on: the middle one is the model"
+        )
+    if not 0 < span < float("inf"):
+        raise UsageError(f"a span of {span} cannot be", hint="choose a number above 0")
+
+
+def _plane(loaded: Loaded, device: str, *, pca: bool, seed: int) -> Plane:
+    weights = parameters_of(loaded.model)
+    return trajectory_plane(weights, _others(loaded, device)) if pca else random_plane(weights, seed)
 
 
 def _valid(loaded: Loaded, folder: Path | None) -> TokenDataset:
