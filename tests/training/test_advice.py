@@ -149,6 +149,26 @@ def test_what_was_told_before_a_stop_is_not_told_again(tmp_path):
     assert [event["on"] for event in read_events(events)] == [False]
 
 
+def test_a_stage_has_a_history_of_its_own(tmp_path):
+    metrics, events = tmp_path / "metrics.jsonl", tmp_path / "events.jsonl"
+    records = CASES["discriminator_wins"]
+    told = Alarms(metrics, events)
+    for record in records:
+        told.note(record["step"], record)
+    metrics.write_text("".join(json.dumps(record) + "\n" for record in records))
+    last = records[-1]["step"]
+    anew = Alarms(metrics, events, since=last)
+    assert anew.active == {}
+    for _ in range(2):  # killed, and begun once more
+        anew.begin_stage(last)
+        assert [(event["name"], event["on"]) for event in read_events(events)] == [
+            ("discriminator_wins", True),
+            ("discriminator_wins", False),
+        ]
+    anew.note(last + 10, {"train/discriminator_accuracy": 0.99})
+    assert len(read_events(events)) == 2, "one line of the new stage is not enough"
+
+
 def test_advice_names_keys_that_there_are():
     told = " ".join(advise(History.of(records))[name].next_step for name, records in CASES.items())
     named = set(re.findall(r"\b(?:training|loss|data|model|latent|discriminator)\.[a-z_]+", told))

@@ -13,9 +13,10 @@ from aurl.training.events import DIVERGED, SKIPPED, SPIKE, write_event
 from aurl.training.monitor import broken_parts, diverged
 from aurl.training.ranking import SAMPLE, VALID, Criterion, check_measured, note_best, rank
 from aurl.training.rollback import Rollback
+from aurl.training.run import Run
 from aurl.training.samples import sample_names
 from aurl.training.session import Session
-from aurl.training.state import Window
+from aurl.training.state import TrainingState, Window
 from aurl.training.validation import Likelihood
 from aurl.training.vigil import SOUND, Health, Judgement, Vigil
 
@@ -36,7 +37,7 @@ class Watcher:
         self._criterion, self._patience_on = criteria_of(profile)
         self._vigil = Vigil(section.spike, section.history, section.persistence, section.broken_updates)
         self._is_main = session.processes.is_main
-        self._alarms = Alarms(self._run.metrics, self._run.events) if self._is_main else None
+        self._alarms = _alarms(self._run, self._state) if self._is_main else None
 
     @property
     def suspicious(self) -> bool:
@@ -125,6 +126,14 @@ class Watcher:
         if self._is_main:
             logger.warning("step %d: %s", self._state.step, message)
             write_event(self._run.events, self._state.step, kind, message)
+
+
+def _alarms(run: Run, state: TrainingState) -> Alarms:
+    """Of the stage that the run is in."""
+    alarms = Alarms(run.metrics, run.events, since=state.stage_step)
+    if state.begins_stage:
+        alarms.begin_stage(state.step)
+    return alarms
 
 
 def criteria_of(profile: Profile) -> tuple[Criterion, tuple[Criterion, ...]]:
