@@ -62,6 +62,7 @@ ROWS = {
     "vae": Row("vae", (), "elbo-free-bits"),
     "musical": Row("vae", (MUSICAL,), "vae"),
     "linear": schedule("linear"),
+    "linear-soon": schedule("linear", ", full=0.2"),
     "exponential": schedule("exponential"),
     "cosine": schedule("cosine"),
     "cyclical": schedule("cyclical"),

@@ -49,7 +49,7 @@ def learner_of(mode, names, stage=0):
     learner = build_learner(profile, codec, accelerator, None)
     learner.plain.train()
     set_learning_rate(learner.optimizer, profile.training.lr / profile.training.warmup_steps)
-    phase = phase_at(profile, 0, 1000, learner.kl_schedule)
+    phase = phase_at(profile, 500, 1000, learner.kl_schedule)  # beta may be 0 at first
     learner.enter(replace(phase, stage=3, discriminator_lr=profile.discriminator.lr) if mode == "vae_gan" else phase)
     return learner, processes
 
