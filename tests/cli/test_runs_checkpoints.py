@@ -16,7 +16,7 @@ def test_a_mean_is_made_and_can_be_generated_with(invoke, home):
     assert code == 0, err
     code, _, err = invoke("runs", "average", "first")
     assert code == ExitCode.USAGE
-    assert "how many of the last" in err
+    assert "--last N, --best K, or --step STEP" in err
 
 
 def test_damage_is_found_and_cleared(invoke, home):
@@ -40,6 +40,7 @@ def test_damage_is_found_and_cleared(invoke, home):
     assert (checkpoints / "damaged-step-00000001").is_dir()
     assert invoke("runs", "clean")[0] == 0
     assert not (checkpoints / "damaged-step-00000001").exists()
+    assert invoke("runs", "clean")[:2] == (0, "nothing to delete\n")
 
 
 def test_a_damaged_checkpoint_is_told_of_once(invoke, home):

@@ -240,6 +240,8 @@ class TestFaults:
             ("data.seq_len=1.5", "a whole number, not 1.5"),
             ("data.hybrid=3", "true or false, not 3"),
             ("data.truncation=adaptive", "a table, as in { kind = \"…\" }, not 'adaptive'"),
+            ("loss.terms.leaps=0.5", "a table of its options, as in { option = … }, not 0.5"),
+            ("training.lora=4", "a table, as in { key = … }, not 4"),
             ("model.pattern=full", "an array, as in [ … ], not 'full'"),
             ("prepare.metadata=3", "text, not 3"),
             ("data.batch_tokens=1", "greater than or equal to 2, not 1"),

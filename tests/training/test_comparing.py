@@ -48,6 +48,8 @@ def test_profiles_differ_key_by_key(pair):
     assert compare(pair).profile == {"training.lr": (3e-3, 0.5)}
     assert differences([{"a": 1, "b": [1]}, {"a": 1, "b": [1]}]) == {}
     assert differences([{"a": 1}, {"b": 2}]) == {"a": (1, None), "b": (None, 2)}
+    assert differences([{}, {"a": 1, "b": 2}]) == {}, "what cannot be read differs in nothing that is known"
+    assert differences([{}, {"a": 1, "b": 2}, {"a": 1, "b": 3}]) == {"b": (None, 2, 3)}
 
 
 def test_the_page_has_a_chart_for_each_number_with_the_curves_of_all(pair):

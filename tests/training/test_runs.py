@@ -7,6 +7,7 @@ import socket
 import pytest
 from tests.support.training import small_profile
 
+from aurl.training.ranking import OUTDATED
 from aurl.training.run import create_run
 from aurl.training.runs import describe_run, list_runs, read_profile, summarise
 
@@ -51,6 +52,13 @@ def test_step_and_best_are_known_while_it_is_trained(run):
     found = summarise(run.folder)
     assert (found.status, found.step, found.best, found.best_step) == ("running", 32, 4.5, 10)
     assert found.criterion == "valid/nats_per_note"
+
+
+@pytest.mark.parametrize("worst", [OUTDATED, -OUTDATED])
+def test_the_best_of_a_stage_that_is_over_has_no_value(run, worst):
+    write_checkpoint(run, 20, ranking=[{"step": 10, "value": worst}])
+    found = summarise(run.folder)
+    assert (found.best, found.best_step) == (None, 10)
 
 
 def test_a_run_whose_process_is_gone_was_killed(run):

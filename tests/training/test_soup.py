@@ -65,7 +65,7 @@ def test_what_cannot_be_averaged_is_refused(checkpoints):
         average_checkpoints(checkpoints, last=3)
     save(checkpoints, 2, 1.0)
     for options in ({}, {"last": 2, "best": 2}):
-        with pytest.raises(UsageError, match="which checkpoints"):
+        with pytest.raises(UsageError, match="one way to say which checkpoints"):
             average_checkpoints(checkpoints, **options)
     with pytest.raises(NotFoundError, match="step-00000007") as caught:
         average_checkpoints(checkpoints, steps=[1, 7])

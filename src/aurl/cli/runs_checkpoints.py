@@ -60,7 +60,8 @@ def clean(
     found, checkpoints = _open(run)
     cleaned = clean_checkpoints(found, checkpoints, dry_run=dry_run)
     done = "would be deleted" if dry_run else "deleted"
-    text = "\n".join([*cleaned.names, f"{cleaned.bytes / MEBIBYTE:,.1f} MiB {done}"])
+    freed = f"{cleaned.bytes / MEBIBYTE:,.1f} MiB {done}" if cleaned.names else "nothing to delete"
+    text = "\n".join([*cleaned.names, freed])
     output.result("runs.clean", {"run": found.folder, "dry_run": dry_run, "deleted": cleaned}, text)
 
 

@@ -10,6 +10,7 @@ from aurl.errors import UsageError, did_you_mean
 MAX_SHOWN_VALUE = 60
 _WORDS = {
     "dict": 'a table, as in { kind = "…" }',
+    "model": "a table, as in { key = … }",
     "tuple": "an array, as in [ … ]",
     "int": "a whole number",
     "float": "a number",
@@ -17,6 +18,7 @@ _WORDS = {
     "string": "text",
 }
 """What TOML calls the types that pydantic names, by the first word of its error types."""
+_OPTIONS = "a table of its options, as in { option = … }"
 _OTHER_TYPE = ("_type", "_parsing", "_from_float")
 """How its error types end that say no more than that."""
 
@@ -77,7 +79,8 @@ def describe_fault(error: Mapping[str, Any]) -> str:
     message: str = error["msg"].removeprefix("Input ").removeprefix("Value error, ")
     wanted = _WORDS.get(error["type"].partition("_")[0])
     if wanted and error["type"].endswith(_OTHER_TYPE):
-        message = f"should be {wanted}"
+        of_a_kind = error["type"] == "dict_type" and len(error["loc"]) > 1 and isinstance(error["loc"][-1], str)
+        message = f"should be {_OPTIONS if of_a_kind else wanted}"
     shown = repr(error["input"])
     if isinstance(error["input"], dict) or not message.startswith("should"):
         return message

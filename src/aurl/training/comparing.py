@@ -70,10 +70,11 @@ def compare(folders: Sequence[Path]) -> Comparison:
 
 
 def differences(profiles: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Any, ...]]:
-    """Keys whose values are not all the same."""
+    """Keys whose values are not all the same; a profile that could not be read is empty, and says nothing."""
+    read = [number for number, profile in enumerate(profiles) if profile]
     keys = dict.fromkeys(key for profile in profiles for key in profile)
     values = {key: tuple(profile.get(key) for profile in profiles) for key in keys}
-    return {key: found for key, found in values.items() if any(value != found[0] for value in found)}
+    return {key: found for key, found in values.items() if any(found[number] != found[read[0]] for number in read)}
 
 
 def comparison_page(comparison: Comparison, folders: Sequence[Path], *, by: str = "steps") -> str:

@@ -1,6 +1,7 @@
 """Which checkpoints are best, by any number that is logged, and whether anything has become better."""
 
 import math
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -14,6 +15,8 @@ HIGHER_IS_BETTER = ("overlap", "accuracy", "active_units", "shuffled_cost", "per
 LATENT_CRITERION, CRITERION = "valid/elbo_per_note", "valid/nats_per_note"
 VALID, SAMPLE = "valid/", "sample/"
 """What is found now and then, and counts when it is found; other numbers count with the validation after them."""
+OUTDATED = sys.float_info.max
+"""What checkpoints of a stage that is over are worth, or minus that: less than any other. JSON has no infinity."""
 
 
 @dataclass(frozen=True)

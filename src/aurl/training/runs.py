@@ -14,7 +14,7 @@ from aurl.home import FINISHED, RUN_MARK
 from aurl.storage import read_json, read_toml
 from aurl.training.events import ALARM, read_events
 from aurl.training.log import read_newest
-from aurl.training.ranking import AUTO, Criterion
+from aurl.training.ranking import AUTO, OUTDATED, Criterion
 from aurl.training.run import PROFILE_NAME, Run
 from aurl.training.traces import Traces
 
@@ -227,12 +227,13 @@ def _summary(run: Run, found: _Found) -> RunSummary:
 
 
 def _best(found: _Found) -> tuple[int, float | None]:
-    """Step and value of the best checkpoint, as the newest one knows it."""
+    """Step and value of the best checkpoint, as the newest one knows it; no value where its stage is over."""
     ranking = found.state.get("ranking")
     first = ranking[0] if isinstance(ranking, list) and ranking else {}
     if not isinstance(first, dict):
         return 0, None
-    return _whole(first.get("step")), _number(first.get("value"))
+    value = _number(first.get("value"))
+    return _whole(first.get("step")), None if value is not None and abs(value) >= OUTDATED else value
 
 
 def _status(run: Run, facts: Mapping[str, Any]) -> str:

@@ -54,7 +54,9 @@ def average_checkpoints(
         DamagedError: one of them is not whole, or is not of the same model.
     """
     if sum(bool(way) for way in (last, best, steps)) != 1:
-        raise UsageError("which checkpoints?", hint="say how many of the last, or of the best, or name their steps")
+        raise UsageError(
+            "it takes one way to say which checkpoints", hint="--last N, --best K, or --step STEP for each of them"
+        )
     folders = _chosen(checkpoints, last=last, best=best, steps=steps)
     if len(folders) < FEWEST:
         raise UsageError(

@@ -1,13 +1,12 @@
 """The stages of a run: each is a training of its own, with its own bounds, from where the one before it stopped."""
 
-import sys
 from collections.abc import Iterable
 from itertools import accumulate
 from typing import Any
 
 from aurl.profile import Profile, Training
 from aurl.profile.load import at_stage
-from aurl.training.ranking import Criterion
+from aurl.training.ranking import OUTDATED, Criterion
 from aurl.training.state import TrainingState
 
 SECONDS_PER_MINUTE = 60.0
@@ -92,9 +91,8 @@ def begin_next(state: TrainingState, criterion: Criterion, seconds: float) -> No
     state.stage_epoch = state.epoch
     state.best_step, state.best_nats_per_note, state.bests = 0, None, {}
     state.evaluations_since_best, state.has_improved = 0, False
-    worst = sys.float_info.max if criterion.mode == "min" else -sys.float_info.max  # JSON has no infinity
     for one in state.ranking:
-        one.value = worst
+        one.value = OUTDATED if criterion.mode == "min" else -OUTDATED
     watch = state.watch
     watch.nats, watch.norms, watch.spikes, watch.jumps = [], [], 0, 0
 
