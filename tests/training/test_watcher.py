@@ -271,6 +271,13 @@ def test_what_will_not_be_measured_is_refused_before_anything_is_trained(dataset
     assert not (tmp_path / "run").exists()
 
 
+def test_numbers_of_training_that_never_come_are_told_of_once(dataset, tmp_path, caplog):
+    train(dataset, tmp_path / "run", max_steps=6, eval_every=2, log_every=1, best_by="train/nats_per_tokn")
+    said = [record.message for record in caplog.records if "should count" in record.message]
+    expected = "train/nats_per_tokn should count, but has not been logged so far: nothing is better by it"
+    assert said == [f"{expected}; did you mean train/nats_per_token?"]
+
+
 def test_a_checkpoint_says_where_it_comes_from(dataset, tmp_path):
     train(dataset, tmp_path / "run", max_steps=10)
     saved = state(tmp_path / "run", 10)

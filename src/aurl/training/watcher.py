@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from aurl.errors import did_you_mean
 from aurl.model.latents.levels import FINE, GLOBAL, LOCAL
 from aurl.profile import Profile
 from aurl.training.alarms import Alarms
@@ -36,6 +37,7 @@ class Watcher:
         self._places = profile.training.keep_best
         self._criterion, self._patience_on = criteria_of(profile)
         self._vigil = Vigil(section.spike, section.history, section.persistence, section.broken_updates)
+        self._missing: set[str] = set()
         self._is_main = session.processes.is_main
         self._alarms = _alarms(self._run, self._state) if self._is_main else None
 
@@ -98,6 +100,7 @@ class Watcher:
         if prefix == VALID:
             old = self._state.newest
             known |= {name: value for name, value in old.items() if not name.startswith((VALID, SAMPLE))}
+            self._warn_of_missing(known)
         if not healthy:
             return False
         self._state.has_improved |= note_best(self._state.bests, self._patience_on, known)
@@ -126,6 +129,16 @@ class Watcher:
         if self._is_main:
             logger.warning("step %d: %s", self._state.step, message)
             write_event(self._run.events, self._state.step, kind, message)
+
+    def _warn_of_missing(self, known: Mapping[str, Any]) -> None:
+        """Say once of each number of training that should count that it has not been logged yet; some come late."""
+        asked = {one.metric for one in (self._criterion, *self._patience_on)}
+        late = {name for name in asked if not name.startswith((VALID, SAMPLE))} - known.keys() - self._missing
+        self._missing |= late
+        for name in sorted(late if self._is_main else ()):
+            meant = did_you_mean(name, sorted(known))
+            hint = f"; {meant}" if meant else ""
+            logger.warning("%s should count, but has not been logged so far: nothing is better by it%s", name, hint)
 
 
 def _alarms(run: Run, state: TrainingState) -> Alarms:
