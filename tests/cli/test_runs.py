@@ -84,6 +84,16 @@ def test_sizes_figures_and_events():
     assert (size(3 * 2**20), size(5 * 2**29)) == ("3.0 MiB", "2.5 GiB")
     assert [figure(value) for value in (3, 12345, 12345.6, 0.123456, 2.0)] == ["3", "12,345", "12,346", "0.1235", "2"]
     assert event_text({"message": "so"}) == "so"
+    gone_back = {"kind": "rollback", "message": "so", "to_step": 1200, "rate": 0.5}
+    assert event_text(gone_back) == "rollback – so – back to step 1,200, rates × 0.5"
+
+
+def test_a_best_value_that_is_no_likelihood_says_what_it_is_of(invoke, home):
+    profile = home / "runs" / "first" / "profile.toml"
+    profile.write_text(profile.read_text().replace('best_by = "auto"', 'best_by = "train/loss"'))
+    code, out, _ = invoke("runs", "list")
+    assert code == 0
+    assert out.splitlines()[1].split()[5] == "train/loss"
 
 
 @pytest.fixture

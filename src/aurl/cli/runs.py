@@ -147,7 +147,7 @@ def _list_text(runs: "Sequence[RunSummary]", folder: Path) -> str:
             run.mode or "?",
             run.status,
             f"{run.step:,}",
-            "–" if run.best is None else f"{run.best:.3f}",
+            _best_text(run),
             f"{run.best_step:,}",
             size(run.bytes),
             age(run.created),
@@ -158,6 +158,16 @@ def _list_text(runs: "Sequence[RunSummary]", folder: Path) -> str:
     faults = [f"{run.name}: {run.fault}" for run in runs if run.fault]
     shown = table([head, *rows]) if rows else f"there is no run in {folder}"
     return "\n".join([shown, *faults])
+
+
+def _best_text(run: "RunSummary") -> str:
+    """The best value, and of what where it is not the likelihood, for runs are listed below each other."""
+    from aurl.training.ranking import CRITERION, LATENT_CRITERION
+
+    if run.best is None:
+        return "–"
+    usual = run.criterion in (CRITERION, LATENT_CRITERION)
+    return f"{run.best:.3f}" if usual else f"{run.best:.4g} {run.criterion}"
 
 
 def _show_text(details: "RunDetails") -> str:
@@ -212,8 +222,9 @@ def _block(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def event_text(event: Mapping[str, Any]) -> str:
-    """An event in one line: its kind, what was said, and the advice."""
-    parts = [event.get("kind"), event.get("message"), event.get("advice")]
+    """An event in one line: its kind, what was said, where training went on from, and the advice."""
+    back = f"back to step {event['to_step']:,}, rates × {event.get('rate', 1.0):g}" if "to_step" in event else None
+    parts = [event.get("kind"), event.get("message"), back, event.get("advice")]
     return " – ".join(str(part) for part in parts if part)
 
 
