@@ -5,6 +5,7 @@ import logging
 import os
 import shutil
 import signal
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -197,11 +198,7 @@ def test_a_failed_attempt_leaves_no_trace(dataset, tmp_path, mode):
     make = small_profile if mode == "transformer" else partial(latent_profile, mode)
     fit(make(max_steps=3, accumulation=2), dataset, tmp_path / "found", threads=1)
     shutil.copytree(tmp_path / "found", tmp_path / "known")
-    newest = tmp_path / "known" / "checkpoints" / "step-00000003"
-    state = json.loads((newest / "state.json").read_text())
-    state["memory"]["splitting"]["places"] = 2 * 48
-    write_json(newest / "state.json", state)
-    write_manifest(newest)
+    know_places(tmp_path / "known" / "checkpoints" / "step-00000003", 2 * 48)
     for name, rows in (("found", {4, 2}), ("known", {2})):
         with memory_for(2) as begun:
             resume(tmp_path / name, changes={"max_steps": 6})
@@ -209,6 +206,32 @@ def test_a_failed_attempt_leaves_no_trace(dataset, tmp_path, mode):
         assert begun.count(4) == (name == "found")
     assert told(tmp_path / "found") == told(tmp_path / "known")
     assert tensors(tmp_path / "found") == tensors(tmp_path / "known")
+
+
+def test_memory_may_become_short_later(dataset, tmp_path):
+    """Where batches have fitted before: what was heard in the attempt that failed does not count twice."""
+    options = {"discriminator__start": 0.0, "discriminator__stages": [0.0] * 3, "discriminator__measure_every": 100}
+    with ExitStack() as short:
+        begun = []
+
+        def report(progress):
+            if progress.done == 3:
+                begun.append(short.enter_context(memory_for(2)))
+
+        profile = latent_profile("vae_gan", max_steps=5, accumulation=2, **options)
+        fit(profile, dataset, tmp_path / "run", threads=1, report=report)
+    assert begun[0].count(4) == 1
+    state = json.loads((tmp_path / "run" / "checkpoints" / "step-00000005" / "state.json").read_text())
+    tokens = [record["tokens"] for record in told(tmp_path / "run") if "lr" in record]
+    assert state["memory"]["stabiliser"]["seen"][2] == tokens[-1] - tokens[0]  # the first update was measured
+
+
+def know_places(checkpoint: Path, places: int) -> None:
+    """Let a checkpoint know how much is learned at once."""
+    state = json.loads((checkpoint / "state.json").read_text())
+    state["memory"]["splitting"]["places"] = places
+    write_json(checkpoint / "state.json", state)
+    write_manifest(checkpoint)
 
 
 def test_what_was_found_out_is_kept_by_checkpoints(dataset, tmp_path):

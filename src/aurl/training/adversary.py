@@ -95,6 +95,10 @@ class Adversary:
         factor = self.stabiliser.factor
         return {name: factor * weight for name, weight in self.weights.items()}
 
+    def begin(self) -> None:
+        """An update begins, perhaps again: nothing has been heard in it."""
+        self._seen = self._pulls = None
+
     def judge(
         self, generator: MusicTransformerVAEGAN, batch: Batch, latent: Reconstruction, scale: float
     ) -> tuple[dict[str, Tensor], Heard | None]:
@@ -134,7 +138,8 @@ class Adversary:
 
     def step(self, *, sound: bool) -> None:
         """End an update; all of it is forgotten where it was not `sound`."""
-        seen, found, self._seen, self._pulls = self._seen, self._pulls, None, None
+        seen, found = self._seen, self._pulls
+        self.begin()
         if sound and self.stabiliser.turn.learns:
             if self.scaler is None:
                 self.optimizer.step()

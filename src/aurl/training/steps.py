@@ -93,6 +93,12 @@ class Learner:
         """Take up what a validation has found, nats per note; says so where that is the end of the adversary."""
         return None if self.adversary is None else self.adversary.stabiliser.validated(cost)
 
+    def begin(self) -> None:
+        """An update begins, perhaps again: nobody has heard anything of it."""
+        self.objective.balancer.begin()
+        if self.adversary is not None:
+            self.adversary.begin()
+
     @property
     def balanced(self) -> dict[str, float]:
         """Weight of each cost that a balancer has moved, as it is now, by its name in the log."""
@@ -251,7 +257,7 @@ def update(learner: Learner, batches: Sequence[Batch], total: Counts, processes:
     """
     listener, balancer = learner.listener, learner.objective.balancer
     scale = processes.world * len(batches) / max(1, total.tokens)
-    balancer.begin()
+    learner.begin()
     statistics = _statistics(learner.plain)
     before = [one.clone() for one in statistics]
     costs = _within_memory(learner, batches, scale, processes)
@@ -289,13 +295,17 @@ def _within_memory(learner: Learner, batches: Sequence[Batch], scale: float, pro
     # The optimizer's state comes with its first step, and the discriminator asks for more and more.
     is_new = splitting.is_new(batches, (bool(learner.optimizer.state), adversary.demands if adversary else ()))
     models = [learner.plain] if adversary is None else [learner.plain, adversary.plain]
-    listeners = [learner.objective.balancer, *([] if adversary is None else [adversary, adversary.stabiliser])]
-    before = Moment(learner.accelerator, models, listeners, thorough=is_new)
+    before = Moment(learner.accelerator, models, thorough=is_new)
+
+    def begin_again() -> None:
+        before.restore()
+        learner.begin()
+
     attempt = partial(_passes, learner, scale=scale)
     if processes.world == 1:
-        return splitting.learn(batches, attempt, before.restore)
+        return splitting.learn(batches, attempt, begin_again)
     if is_new and not isinstance(learner.model, Sharded):  # whose passes nobody can do alone
-        splitting.rehearse(batches, partial(_passes, _unwrapped(learner), scale=scale), before.restore)
+        splitting.rehearse(batches, partial(_passes, _unwrapped(learner), scale=scale), begin_again)
     return splitting.learn_together(batches, attempt, processes)
 
 
