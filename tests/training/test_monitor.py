@@ -69,8 +69,11 @@ def test_a_part_that_is_no_number_is_named():
 def test_who_is_told_of_divergence_is_told_where_to_go_on():
     told = diverged("loss nan", step=55, good_step=40)
     assert "loss nan before step 55; the last good checkpoint is of step 40" in told.message
-    assert "training.lr" in told.hint
-    assert "there is no checkpoint yet" in diverged("loss nan", step=55, good_step=0).message
+    assert "lower training.lr" in told.hint
+    assert "aurl train --from RUN@step-00000040" in told.hint
+    told = diverged("loss nan", step=55, good_step=0)
+    assert "there is no checkpoint yet" in told.message
+    assert told.hint.startswith("start again with a lower training.lr")
 
 
 def test_numbers_are_no_divergence():

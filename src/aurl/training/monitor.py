@@ -12,6 +12,7 @@ from aurl.errors import AurlError
 from aurl.loss.terms import RECONSTRUCTION, kl_name
 from aurl.profile import Training
 from aurl.training.adversary import COUNTS, MEANS_OVER
+from aurl.training.checkpoint import folder_name
 from aurl.training.state import TrainingState, Window
 
 logger = logging.getLogger(__name__)
@@ -58,11 +59,14 @@ def broken_parts(window: Window) -> str:
 
 
 def diverged(why: str, step: int, good_step: int) -> DivergedError:
-    """The error of a run that cannot go on; it says from where it could."""
-    good = f"the last good checkpoint is of step {good_step}" if good_step else "there is no checkpoint yet"
+    """The error of a run that cannot go on; it says from where another one could."""
+    lower = "a lower training.lr or a longer training.warmup_steps"
+    if not good_step:
+        why = f"training diverged: {why} before step {step}; there is no checkpoint yet"
+        return DivergedError(why, hint=f"start again with {lower}")
     return DivergedError(
-        f"training diverged: {why} before step {step}; {good}",
-        hint="go on from the checkpoint, or start again, with a lower training.lr or a longer training.warmup_steps",
+        f"training diverged: {why} before step {step}; the last good checkpoint is of step {good_step}",
+        hint=f"take its weights, with {lower}: aurl train --from RUN@{folder_name(good_step)} --set training.lr=…",
     )
 
 
