@@ -46,7 +46,6 @@ def profile_of(mode: str, **training):
         ("vae_gan", {}, "the discriminator listens"),
         ("transformer", {"training__optimizer": {"kind": "muon"}}, "whole matrices"),
         ("vae", {"latent__batch_norm": True}, "batch_norm"),
-        ("vae", {"precision": "fp16"}, "bf16"),
     ],
 )
 def test_what_cannot_be_divided_is_refused_before_there_is_a_run(dataset, tmp_path, mode, options, words):
@@ -55,6 +54,13 @@ def test_what_cannot_be_divided_is_refused_before_there_is_a_run(dataset, tmp_pa
         fit(profile, dataset, tmp_path / "run", processes=2, threads=1)
     assert "sharding" in caught.value.hint
     assert not (tmp_path / "run").exists()
+
+
+def test_nor_can_a_loss_scale():
+    """Told by the check itself: without a GPU fp16 is refused before."""
+    with pytest.raises(UsageError, match="bf16") as caught:
+        check_sharding(profile_of("vae", sharding="full", precision="fp16"))
+    assert "sharding" in caught.value.hint
 
 
 @pytest.mark.parametrize("mode", ["transformer", "vae"])
