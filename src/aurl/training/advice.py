@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Any
 
+from aurl.tokens.vocabulary import VOCABULARY_SIZE
 from aurl.training.ranking import CRITERION, LATENT_CRITERION
 
 RECENT = 8
@@ -23,6 +24,8 @@ WINS, LOSES = 0.9, 0.55
 """Share of scores on the right side from which on one side has nothing to learn; 0.5 is chance."""
 ALWAYS, LONG = 0.99, 100
 """Share of updates that are clipped, over so many lines: at first most are."""
+GUESSING = math.log(VOCABULARY_SIZE)
+"""Nats per target of who takes every id for as likely as any other; wide models begin above it, for a few updates."""
 STILL = 4
 """Lines in a row with the very same weights."""
 VALIDATIONS_UNUSED = 4
@@ -179,6 +182,19 @@ def discriminator_loses(history: History) -> Advice | None:
         "discriminator_loses",
         f"the discriminator is right {fmean(accuracy):.0%} of the time, as if it guessed",
         "raise discriminator.lr, or make it larger (discriminator.width, discriminator.depth)",
+    )
+
+
+@rule
+def worse_than_guessing(history: History) -> Advice | None:
+    """What was learned is worth less than nothing, and steady: no spike would tell."""
+    nats = history.last("train/nats_per_token", RECENT)
+    if not nats or min(nats) < GUESSING:
+        return None
+    return Advice(
+        "worse_than_guessing",
+        f"{fmean(nats):.3g} nats per token, where knowing nothing costs {GUESSING:.2f}",
+        "lower training.lr, or lengthen training.warmup_steps, and start again: such weights are lost",
     )
 
 
