@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from tests.support.events import level, off, on, shift
 from tests.support.legal_ids import walk
 
 from aurl.loss.weighting import (
@@ -19,31 +20,11 @@ from aurl.tokens.grammar import Grammar
 from aurl.tokens.vocabulary import (
     BOS,
     EOS,
-    NOTE_OFF,
-    NOTE_ON,
     PAD,
     PART,
     SEP,
-    TIME_SHIFT,
-    VELOCITY,
     VOCABULARY_SIZE,
 )
-
-
-def on(pitch):
-    return NOTE_ON.start + pitch
-
-
-def off(pitch):
-    return NOTE_OFF.start + pitch
-
-
-def shift(steps):
-    return TIME_SHIFT.start + steps - 1
-
-
-def level(value):
-    return VELOCITY.start + value
 
 
 def musical(**options):

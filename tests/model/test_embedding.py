@@ -1,14 +1,11 @@
 import pytest
 import torch
+from tests.support.events import shift
 
 from aurl.model.embedding import MusicEmbedding, number_features
 from aurl.tokens.vocabulary import EOS, TIME_SHIFT, VELOCITY
 
 VOCABULARY = 779
-
-
-def shift(steps):
-    return TIME_SHIFT.start + steps - 1
 
 
 def build():

@@ -1,33 +1,13 @@
 import re
-from html.parser import HTMLParser
 from xml.etree import ElementTree as ET
+
+from tests.support.pages import Tags
 
 from aurl import page
 from aurl.page import Section
 from aurl.page.bar_charts import MAX_LABELS
 
 HOSTILE = '<script>alert(1)</script>\u202e"&\x1b[2J'
-
-
-class Tags(HTMLParser):
-    def __init__(self, content):
-        super().__init__()
-        self.open, self.seen, self.words = [], [], []
-        self.feed(content)
-
-    def handle_starttag(self, tag, attrs):
-        self.seen.append((tag, dict(attrs)))
-        if tag not in {"meta", "br"}:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.seen.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.words.append(data)
 
 
 def test_a_page_is_whole_and_takes_nothing_from_elsewhere():

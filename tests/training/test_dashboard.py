@@ -2,10 +2,10 @@
 
 import json
 import re
-from html.parser import HTMLParser
 from xml.etree import ElementTree as ET
 
 import pytest
+from tests.support.pages import Tags
 from tests.support.training import melody, small_profile
 
 from aurl.training import dashboard
@@ -17,34 +17,6 @@ from aurl.training.runs import describe_run
 from aurl.training.traces import Traces
 
 HOSTILE = '<script>alert("1")</script>&\x1b[2J'
-
-
-class Tags(HTMLParser):
-    """Tags in order, whether they close, and all text outside scripts and styles."""
-
-    def __init__(self, content):
-        super().__init__()
-        self.open, self.seen, self.words = [], [], []
-        self.feed(content)
-
-    def handle_starttag(self, tag, attrs):
-        self.seen.append((tag, dict(attrs)))
-        if tag not in {"meta", "br"}:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.seen.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if not {"script", "style"} & set(self.open):
-            self.words.append(data)
-
-    @property
-    def text(self):
-        return " ".join(self.words)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+from tests.support.events import off, on, part, shift
 from tests.support.legal_ids import walk
 
 from aurl.loss.musical.played import Played, is_drum, running_part
@@ -21,23 +22,6 @@ from aurl.tokens.vocabulary import (
     TIME_SHIFT,
     VELOCITY,
 )
-
-
-def on(pitch):
-    return NOTE_ON.start + pitch
-
-
-def off(pitch):
-    return NOTE_OFF.start + pitch
-
-
-def shift(steps):
-    return TIME_SHIFT.start + steps - 1
-
-
-def part(number):
-    return PART.start + number
-
 
 BAND = [
     *(BOS, part(0), PROGRAM.start, part(1), PROGRAM.start + DRUM_PROGRAM, SEP),  # 0–5

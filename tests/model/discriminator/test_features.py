@@ -5,28 +5,13 @@ import math
 
 import pytest
 import torch
+from tests.support.events import level, off, on, shift
 
 from aurl.model.discriminator.features import FEATURES, SEGMENT_TOKENS, musical_features
 from aurl.model.discriminator.notes import PERIODS_STEPS, meanings, read_notes
-from aurl.tokens.vocabulary import NOTE_OFF, NOTE_ON, PAD, SEP, TIME_SHIFT, VELOCITY, VOCABULARY_SIZE
+from aurl.tokens.vocabulary import PAD, SEP, TIME_SHIFT, VELOCITY, VOCABULARY_SIZE
 
 TABLE = meanings(VOCABULARY_SIZE)
-
-
-def on(pitch):
-    return NOTE_ON.start + pitch
-
-
-def off(pitch):
-    return NOTE_OFF.start + pitch
-
-
-def shift(steps):
-    return TIME_SHIFT.start + steps - 1
-
-
-def level(value):
-    return VELOCITY.start + value
 
 
 def features(ids):
