@@ -40,6 +40,8 @@ def _draw_losses(axis: Axes, found: Scaling) -> None:
         axis.plot(within, [found.law.loss(size, tokens) for tokens in within], color=colour, label=f"{size:,}")
         axis.plot(beyond, [found.law.loss(size, tokens) for tokens in beyond], "--", color=colour, lw=0.8)
     axis.set_xscale("log")
+    axis.set_xticks(sorted(set(amounts)), [f"{amount:,}" for amount in sorted(set(amounts))])
+    axis.minorticks_off()  # their labels would lie on one another
     axis.set_xlabel("targets learned")
     axis.set_ylabel(found.metric)
     axis.grid(color="#dddddd", lw=0.6)
