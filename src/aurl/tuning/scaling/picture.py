@@ -7,12 +7,13 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 
 from aurl.tuning.scaling.forecast import Scaling
 from aurl.tuning.scaling.law import flops_of
 
 WIDTH_INCHES, HEIGHT_INCHES, DOTS_PER_INCH = 12.0, 5.0, 110
-CURVE_POINTS = 100
+CURVE_POINTS, TICKS = 100, 4
 FURTHER = 10.0
 """Curves go on beyond what was measured by this factor, dashed."""
 
@@ -40,7 +41,8 @@ def _draw_losses(axis: Axes, found: Scaling) -> None:
         axis.plot(within, [found.law.loss(size, tokens) for tokens in within], color=colour, label=f"{size:,}")
         axis.plot(beyond, [found.law.loss(size, tokens) for tokens in beyond], "--", color=colour, lw=0.8)
     axis.set_xscale("log")
-    axis.set_xticks(sorted(set(amounts)), [f"{amount:,}" for amount in sorted(set(amounts))])
+    axis.set_xticks(np.geomspace(min(amounts), max(amounts) * FURTHER, TICKS))
+    axis.xaxis.set_major_formatter(EngFormatter(places=1, sep=""))
     axis.minorticks_off()  # their labels would lie on one another
     axis.set_xlabel("targets learned")
     axis.set_ylabel(found.metric)
