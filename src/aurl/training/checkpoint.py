@@ -151,7 +151,8 @@ class Checkpoints:
             try:
                 state = check_folder(folder)
             except DamagedError as error:
-                logger.warning("checkpoint %s is damaged and passed over: %s", folder.name, error.message)
+                # Said even to who wants to hear of errors only; where in the code it was found helps nobody.
+                logger.error("checkpoint %s is damaged and passed over: %s", folder.name, error.message)  # noqa: TRY400
                 damaged[folder.name] = error.message
             else:
                 if not is_left(step_of(folder), state):
