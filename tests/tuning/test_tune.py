@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from optuna.trial import TrialState
 from tests.support.studies import base_profile, plan_of, tried
 
 from aurl.errors import AurlError, DamagedError, LockedError, UsageError
@@ -20,8 +21,11 @@ from aurl.progress import Interrupts
 from aurl.storage import lock
 from aurl.training.log import read_metrics
 from aurl.tuning.jobs import JOB_MODULE, job_environment
+from aurl.tuning.ledger import Ledger
 from aurl.tuning.plan import Plan
+from aurl.tuning.trial import Outcome
 from aurl.tuning.tune import begin, go_on
+from aurl.tuning.work import settle
 
 ROOT = Path(__file__).parents[2]
 
@@ -279,15 +283,33 @@ def test_two_jobs_make_the_trials_of_one(whole, dataset, tmp_path):
     assert processes == {None}
 
 
+def test_what_a_process_that_was_slow_to_end_has_written_down_stands(dataset, tmp_path):
+    """Two processes may come to the end of a trial, where the study was killed and gone on with at once."""
+    folder = tmp_path / "study"
+    begin(folder, plan_of(dataset), base_profile())
+    slow, new = (Ledger.open(folder, *Plan.read(folder)) for _ in range(2))
+    number = slow.ask(1).number
+    settle(slow, slow.again(number), Outcome("complete", 3.0))
+    settle(new, new.again(number), Outcome("failed", reason="the second to say so"))
+    (trial,) = new.trials()
+    assert (trial.state, trial.value, trial.user_attrs) == (TrialState.COMPLETE, 3.0, {})
+
+
+def is_job(process: psutil.Process) -> bool:
+    try:
+        return JOB_MODULE in process.cmdline()
+    except psutil.Error:  # it has ended
+        return False
+
+
 @pytest.mark.slow
 def test_a_job_that_dies_is_told_of_and_its_trial_goes_on(whole, dataset, tmp_path):
     folder, killed = tmp_path / "s", []
 
     def report(progress):
         if trained_steps(folder) and not killed:
-            jobs = [child for child in psutil.Process().children() if JOB_MODULE in child.cmdline()]
-            killed.append(jobs[0])
-            jobs[0].kill()
+            killed.append(next(filter(is_job, psutil.Process().children())))
+            killed[0].kill()
 
     with pytest.raises(AurlError, match=r"job \d was killed by signal 9"):
         study(folder, dataset, trials=5, jobs=2, report=report)

@@ -3,12 +3,14 @@
 import logging
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from optuna import Trial
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from aurl.errors import AurlError
@@ -99,7 +101,8 @@ def _run(ledger: Ledger, trial: Trial, limits: Limits, report: Report, interrupt
 
     def judge(step: int, value: float) -> bool:
         if step not in known:  # of an earlier sitting
-            trial.report(value, step)
+            with suppress(UpdateFinishedTrialError):  # see `settle`
+                trial.report(value, step)
         return trial.should_prune()
 
     def tell(progress: Progress) -> None:
@@ -121,11 +124,16 @@ def _run(ledger: Ledger, trial: Trial, limits: Limits, report: Report, interrupt
 
 
 def settle(ledger: Ledger, trial: Trial, outcome: Outcome) -> None:
-    """Write down how a trial went."""
-    if outcome.reason:
-        trial.set_user_attr(REASON, outcome.reason)
+    """Write down how a trial went.
+
+    A process of an earlier sitting that was slow to end may have done so meanwhile; the run is the same.
+    """
     state = STATES[outcome.state]
-    ledger.study.tell(trial, outcome.value if state is TrialState.COMPLETE else None, state)
+    with suppress(UpdateFinishedTrialError):
+        if outcome.reason:
+            trial.set_user_attr(REASON, outcome.reason)
+    value = outcome.value if state is TrialState.COMPLETE else None
+    ledger.study.tell(trial, value, state, skip_if_finished=True)
     logger.info("trial %d %s: %s", trial.number, outcome.state, outcome.reason or outcome.value)
 
 
