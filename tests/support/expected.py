@@ -3,24 +3,9 @@
 import torch
 
 from aurl.loss.terms import Outcome
-from aurl.tokens.vocabulary import NOTE_OFF, NOTE_ON, TIME_SHIFT, VOCABULARY_SIZE
+from aurl.tokens.vocabulary import VOCABULARY_SIZE
 
 CERTAIN = 60.0
-
-
-def on(pitch):
-    """NOTE_ON."""
-    return NOTE_ON.start + pitch
-
-
-def off(pitch):
-    """NOTE_OFF."""
-    return NOTE_OFF.start + pitch
-
-
-def shift(steps):
-    """TIME_SHIFT."""
-    return TIME_SHIFT.start + steps - 1
 
 
 def expecting(ids, chances=None, *, start=0):

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tests.support.expected import off, on, shift
+from tests.support.events import off, on, shift
 from tests.support.training import small_profile, told
 from tests.training.test_resume import assert_same, fit_in_sittings
 

@@ -2,7 +2,8 @@ from itertools import product
 
 import pytest
 import torch
-from tests.support.expected import expecting, off, on, shift
+from tests.support.events import off, on, shift
+from tests.support.expected import expecting
 
 from aurl.loss.kinds import LOSSES, LossContext
 from aurl.loss.musical.expected import pitch_classes

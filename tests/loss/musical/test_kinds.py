@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from tests.support.expected import expecting, off, on, shift
+from tests.support.events import off, on, shift
+from tests.support.expected import expecting
 from tests.support.legal_ids import walk
 
 from aurl.loss.kinds import LOSSES, LossContext
