@@ -295,6 +295,18 @@ def test_what_a_process_that_was_slow_to_end_has_written_down_stands(dataset, tm
     assert (trial.state, trial.value, trial.user_attrs) == (TrialState.COMPLETE, 3.0, {})
 
 
+def test_a_process_that_is_slow_to_end_begins_no_trial_that_nobody_goes_on_with(dataset, tmp_path):
+    folder = tmp_path / "study"
+    begin(folder, plan_of(dataset), base_profile())
+    slow, new = (Ledger.open(folder, *Plan.read(folder)) for _ in range(2))
+    other = Ledger.open(folder, *Plan.read(folder), sitting=new.sitting)
+    assert slow.take_over() == []
+    number = slow.ask(9).number
+    assert new.take_over() == [number]
+    assert slow.ask(9) is None
+    assert [new.ask(9).number, other.ask(9).number] == [number + 1, number + 2]
+
+
 def is_job(process: psutil.Process) -> bool:
     try:
         return JOB_MODULE in process.cmdline()

@@ -46,7 +46,7 @@ def _work(task: dict[str, Any], interrupts: Interrupts) -> str:
     deadline = None if task["seconds"] is None else time.monotonic() + task["seconds"]
     limits = Limits(task["trials"], deadline, task["threads"], task["device"])
     with quiet():
-        ledger = Ledger.open(folder, *Plan.read(folder))
+        ledger = Ledger.open(folder, *Plan.read(folder), sitting=task["sitting"])
         return work(ledger, limits, task["begun"], silent, interrupts).value
 
 

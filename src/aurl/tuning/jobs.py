@@ -43,6 +43,7 @@ def work_in_jobs(
     """
     left = None if limits.deadline is None else max(0.0, limits.deadline - time.monotonic())
     task = {"study": str(ledger.folder), "trials": limits.trials, "seconds": left, "device": limits.device}
+    task["sitting"] = ledger.sitting
     task["threads"] = limits.threads or default_threads(jobs)
     with _started(ledger.folder, jobs, task, begun) as processes:
         _watch(ledger, processes, limits.trials, report, interrupts)

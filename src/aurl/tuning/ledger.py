@@ -1,8 +1,9 @@
 """A study's trials on the disk, in Optuna's journal: written by any number of processes, whole whatever kills them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
+from uuid import uuid4
 
 from filelock import FileLock
 from optuna import Study, Trial, create_study
@@ -15,7 +16,7 @@ from aurl.tuning.plan import Plan
 from aurl.tuning.sampling import pruner_of, sampler_of
 from aurl.tuning.space import Space
 
-JOURNAL_NAME, ASKING_NAME, TRIALS_NAME = "journal.log", ".asking.lock", "trials"
+JOURNAL_NAME, ASKING_NAME, SITTING_NAME, TRIALS_NAME = "journal.log", ".asking.lock", ".sitting", "trials"
 NAME = "aurl"
 """Of the study inside its journal; Hyperband draws from it, so it is always the same."""
 REASON = "reason"
@@ -46,16 +47,18 @@ class Ledger:
         plan: what it is about.
         space: what is searched.
         study: Optuna's.
+        sitting: of all processes that work on the study together.
     """
 
     folder: Path
     plan: Plan
     space: Space
     study: Study
+    sitting: str = field(default_factory=lambda: uuid4().hex)
 
     @classmethod
-    def open(cls, folder: Path, plan: Plan, base: Profile) -> "Ledger":
-        """Open a study; one that is new knows all trials of its grid at once.
+    def open(cls, folder: Path, plan: Plan, base: Profile, *, sitting: str | None = None) -> "Ledger":
+        """Open a study, in a sitting of its own where none is named; one that is new knows its whole grid at once.
 
         Raises:
             ProfileError: something that is searched cannot be.
@@ -74,7 +77,7 @@ class Ledger:
             pruner=pruner_of(plan, eval_every=training.eval_every, max_steps=training.max_steps),
             load_if_exists=True,
         )
-        ledger = cls(folder, plan, space, study)
+        ledger = cls(folder, plan, space, study, **({} if sitting is None else {"sitting": sitting}))
         if plan.method == "grid":
             ledger._enter_grid()
         return ledger
@@ -96,9 +99,25 @@ class Ledger:
         """How many are over."""
         return sum(trial.state.is_finished() for trial in self.trials())
 
-    def ask(self, most: int) -> Trial | None:
-        """A new trial, None where `most` have been begun or nothing is left of the grid."""
+    def take_over(self) -> list[int]:
+        """Numbers of the trials that are begun and not over; processes of earlier sittings begin no more of them.
+
+        Such a process can outlive its study's end for a moment, and nobody would go on with what it began.
+        """
         with FileLock(self.folder / ASKING_NAME):
+            (self.folder / SITTING_NAME).write_text(self.sitting)
+            return [trial.number for trial in self.trials(TrialState.RUNNING)]
+
+    def _is_over(self) -> bool:
+        """A later sitting has taken over."""
+        path = self.folder / SITTING_NAME
+        return path.exists() and path.read_text() != self.sitting
+
+    def ask(self, most: int) -> Trial | None:
+        """A new trial, None where `most` have been begun, nothing is left of the grid or this sitting is over."""
+        with FileLock(self.folder / ASKING_NAME):
+            if self._is_over():
+                return None
             used_up = self.plan.method == "grid" and not self.trials(TrialState.WAITING)
             return None if used_up or self.begun() >= most else self.study.ask()
 

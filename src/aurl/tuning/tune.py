@@ -4,8 +4,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from optuna.trial import TrialState
-
 from aurl.data.dataset import open_dataset
 from aurl.errors import UsageError
 from aurl.home import STUDY_MARK
@@ -84,7 +82,7 @@ def go_on(
     asked = interrupts or Interrupts()
     with quiet(), lock(folder / LOCK_NAME):
         ledger = Ledger.open(folder, *Plan.read(folder))
-        begun = [trial.number for trial in ledger.trials(TrialState.RUNNING)]
+        begun = ledger.take_over()
         most = trials or (len(ledger.trials()) if ledger.plan.method == "grid" else DEFAULT_TRIALS)
         limits = Limits(most, deadline, threads, device)
         end = _work(ledger, limits, begun, min(jobs, _left(ledger, most, begun)), report, asked)
