@@ -23,9 +23,9 @@ import numpy as np
 import torch
 from torch.nn.functional import linear
 
-from aurl.generation.constraints import GrammarMask
+from aurl.generation.constraints.mask import GrammarMask
 from aurl.generation.engine import Engine
-from aurl.generation.sampling import Sampler
+from aurl.generation.sampling.sampler import Sampler
 from aurl.model.attention import ATTENTION
 from aurl.model.build import build_model
 from aurl.model.packing import pack_linears

@@ -6,7 +6,7 @@ from tests.support.legal_ids import walk
 
 from aurl.generation.context import Context, elapsed_steps, header_length
 from aurl.generation.engine import Engine
-from aurl.generation.sampling import Sampler
+from aurl.generation.sampling.sampler import Sampler
 from aurl.model.packing import PackedLinear, can_pack, pack_linears
 from aurl.model.vae_gan import MusicTransformerVAEGAN
 from aurl.tokens.codec import Codec

@@ -6,7 +6,7 @@ import torch
 from tests.support.latent_models import FLAT, small_vae
 
 from aurl.generation.latents import CHOICE, NOISE, TOKENS_AT_ONCE, PieceLatents, largest_segment, numbers
-from aurl.generation.sampling import Draws
+from aurl.generation.sampling.sampler import Draws
 from aurl.model.prior import PRIORS
 
 KINDS = [{"prior": {"kind": kind}, "lower_prior": {"kind": kind}} for kind in PRIORS.kinds()]

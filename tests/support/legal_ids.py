@@ -2,7 +2,7 @@
 
 import torch
 
-from aurl.generation.constraints import GrammarMask
+from aurl.generation.constraints.mask import GrammarMask
 from aurl.tokens.vocabulary import EOS
 
 

@@ -8,11 +8,12 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from aurl.generation.constraints import GrammarMask
+from aurl.generation.constraints.kinds import Constraint
+from aurl.generation.constraints.mask import GrammarMask
 from aurl.generation.context import Context
 from aurl.generation.latents import PieceLatents
 from aurl.generation.request import MAX_TOKENS
-from aurl.generation.sampling import Draws, Sampler
+from aurl.generation.sampling.sampler import Draws, Sampler
 from aurl.model.vae_gan import MusicTransformerVAEGAN
 from aurl.tokens.grammar import Grammar
 from aurl.tokens.rules import Stage
@@ -94,6 +95,7 @@ class Engine:
         sampler: chooses ids.
         context: most ids that the model may see at once, its training length.
         max_note_steps: notes that last so long are ended; None: no limit.
+        constraints: what pieces keep to beside the grammar.
     """
 
     def __init__(
@@ -104,12 +106,14 @@ class Engine:
         sampler: Sampler | None = None,
         context: int = 1024,
         max_note_steps: int | None = None,
+        constraints: Sequence[Constraint] = (),
     ) -> None:
         self._model = model
         self._grammar = grammar
         self._sampler = sampler or Sampler()
         self._context = context
         self._max_note_steps = max_note_steps
+        self._constraints = constraints
         self._device = next(model.parameters()).device
 
     def start(
@@ -136,7 +140,7 @@ class Engine:
             latents = partial(PieceLatents, self._model)
         return Batch(
             self._model,
-            self._grammar,
+            GrammarMask(self._grammar, len(seeds), self._constraints),
             self._sampler,
             context=self._context,
             device=self._device,
@@ -160,7 +164,7 @@ class Batch:
     def __init__(
         self,
         model: MusicTransformerVAEGAN,
-        grammar: Grammar,
+        mask: GrammarMask,
         sampler: Sampler,
         *,
         context: int,
@@ -179,8 +183,8 @@ class Batch:
         self._sampler, self._length, self._may_end, self._max_tokens = sampler, length, may_end, max_tokens
         self._device = device
         self._draws = Draws(seeds)
-        self._mask = GrammarMask(grammar, len(seeds))
-        self._mask.replay(prompt)
+        self._mask = mask
+        mask.replay(prompt)
         self._context = Context(model, context=context, prompt=prompt, batch=len(seeds), device=device, latents=latents)
         self._scores = _Scores()
         self._stopping = False
@@ -192,7 +196,8 @@ class Batch:
         """New ids as they are made, until every piece has ended."""
         logits = self._context.read()
         while not self._stopping:
-            ids = self._sampler(logits, self._mask.bias(self._device), self._draws.step())
+            histories = [piece.ids for _, piece in self._rows]
+            ids = self._sampler(logits, self._mask.bias(self._device), self._draws.step(), histories)
             yield from self._take(logits, ids)
             growing = [row for row, (_, piece) in enumerate(self._rows) if not piece.ended]
             if not growing:
@@ -220,22 +225,25 @@ class Batch:
         """End every piece at the next step, whole."""
         self._stopping = True
 
-    def _release(self, ids: list[int]) -> dict[int, int]:
-        """Put NOTE_OFFs (and PARTs before them) in place of sampled ids where a note has sounded for too long.
+    def _given(self, ids: list[int]) -> set[int]:
+        """Rows whose id is not the one that was sampled, which others have taken the place of.
 
-        A model that no longer sees where a note began rarely thinks of ending it. So notes that began before what it
+        NOTE_OFFs (and PARTs before them) do so where a note has sounded for too long, and what a constraint demands. A
+        model that no longer sees where a note began rarely thinks of ending it. So notes that began before what it
         sees now are ended as soon as others may end; and so are those that have lasted `max_note_steps`.
         """
-        given = {}
+        given = set()
         longest = self._max_note_steps
         for row, begin in enumerate(self._context.begins):
-            chosen = self._mask.release(row, begin, longest) if begin or longest else None
-            if chosen is not None:
-                given[row] = ids[row] = chosen
+            released = self._mask.release(row, begin, longest) if begin or longest else None
+            chosen = self._mask.forced(row, ids[row]) if released is None else released
+            if chosen != ids[row] or released is not None:
+                ids[row] = chosen
+                given.add(row)
         return given
 
     def _take(self, logits: Tensor, ids: list[int]) -> Iterator[Event]:
-        given = self._release(ids)
+        given = self._given(ids)
         growing = [None if piece.ended or row in given else piece for row, (_, piece) in enumerate(self._rows)]
         self._scores.add(logits, ids, growing)
         for row, ((number, piece), chosen) in enumerate(zip(self._rows, ids, strict=True)):

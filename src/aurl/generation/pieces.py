@@ -11,7 +11,7 @@ from aurl.generation.engine import Batch, Ending, Engine, Made
 from aurl.generation.plan import make_plan
 from aurl.generation.prompt import Prompt
 from aurl.generation.request import Request
-from aurl.generation.sampling import Sampler
+from aurl.generation.sampling.sampler import Sampler
 from aurl.midi.score import Score
 from aurl.model.vae_gan import MusicTransformerVAEGAN
 from aurl.profile import Generation

@@ -5,7 +5,7 @@ from pathlib import Path
 from aurl.generation.engine import Engine
 from aurl.generation.load import Loaded
 from aurl.generation.prompt import load_song
-from aurl.generation.sampling import Sampler
+from aurl.generation.sampling.sampler import Sampler
 from aurl.generation.source import LatentSource
 from aurl.midi.score import Score
 from aurl.tokens.grammar import Grammar

@@ -141,6 +141,12 @@ class Generation(Section):
     min_p: float = Field(
         default=0.0, ge=0, lt=1, description="Drop ids with less than this share of the likeliest id's probability."
     )
+    filters: Annotated[tuple[Component, ...], ComponentOf("filter")] = Field(
+        default=(), description="What is done to scores before an id is drawn, in this order; see generation.md."
+    )
+    constraints: Annotated[tuple[Component, ...], ComponentOf("constraint")] = Field(
+        default=(), description="What pieces keep to beside the grammar; see generation.md."
+    )
     latent_temperature: float = Field(
         default=1.0, ge=0, description="Factor of the noise of latents that are drawn from the prior; 0: its centre."
     )

@@ -5,14 +5,15 @@ affects. Plain Python per row costs 4 µs an id; the same rules as batched tenso
 than a decoder layer.
 """
 
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from aurl.generation.constraints.kinds import Constraint
+from aurl.generation.constraints.row import FORBIDDEN, NONE, PITCHES, Bias, Row
 from aurl.tokens.grammar import Grammar, GrammarState
 from aurl.tokens.rules import ILLEGAL, Kind, Stage
 from aurl.tokens.vocabulary import (
@@ -25,69 +26,11 @@ from aurl.tokens.vocabulary import (
     VELOCITY,
 )
 
-PITCHES = 128
-NONE = -1
-FORBIDDEN = -np.inf
+logger = logging.getLogger(__name__)
 END_MARGIN_STEPS = 32
 """A piece that must reach a given length may end by itself this close to it: a beat."""
 LAST_SHIFT_STEPS = 8
 """Notes that were only just struck when a piece is cut off sound for a quarter of a beat."""
-
-Bias = NDArray[np.float32]
-
-
-@dataclass(slots=True)
-class Row:
-    """What the ids of one piece leave behind.
-
-    Args:
-        lanes: (parts, 256): for NOTE_ONs `FORBIDDEN` where a note sounds, for NOTE_OFFs where none does.
-        stage: see `aurl.tokens.rules`.
-        part: running PART, −1 before the first.
-        velocity: running level, −1 before the first.
-        declared: parts declared so far.
-        pitch: of the last note event.
-        sounding: how many notes sound in each part.
-        begun: lane (part × 128 + pitch) of each note that sounds → how many ids stood before its NOTE_ON, and its step.
-        length: ids so far.
-        step: time so far.
-        begin_step: from where the length is counted.
-        end_step: where the piece has to end, None for anywhere.
-        may_end: EOS is allowed before `end_step`.
-    """
-
-    lanes: Bias
-    stage: int
-    part: int
-    velocity: int = NONE
-    declared: int = 0
-    pitch: int = NONE
-    sounding: dict[int, int] = field(default_factory=dict)
-    begun: dict[int, tuple[int, int]] = field(default_factory=dict)
-    length: int = 0
-    step: int = 0
-    begin_step: int = 0
-    end_step: int | None = None
-    may_end: bool = True
-
-    @property
-    def left(self) -> int:
-        """Steps until the piece has to end; very many where it need not."""
-        return MAX_SHIFT_STEPS + 1 if self.end_step is None else self.end_step - self.step
-
-    @property
-    def share(self) -> float:
-        """How much of the allowed length is made, 0 to 1; 0 where any length is allowed."""
-        return 0.0 if self.end_step is None else (self.step - self.begin_step) / (self.end_step - self.begin_step)
-
-    def copy(self) -> "Row":
-        """An independent copy."""
-        return replace(
-            self,
-            lanes=self.lanes.copy(),
-            sounding=dict(self.sounding),
-            begun=dict(self.begun),
-        )
 
 
 class GrammarMask:
@@ -96,11 +39,12 @@ class GrammarMask:
     Args:
         grammar: whose ids are allowed; ids that only a grammar with empty notes would allow are still understood.
         batch: number of rows.
+        constraints: what rows keep to beside it.
     """
 
-    def __init__(self, grammar: Grammar, batch: int) -> None:
+    def __init__(self, grammar: Grammar, batch: int, constraints: Sequence[Constraint] = ()) -> None:
         rules = grammar.rules
-        self._grammar = grammar
+        self._grammar, self._constraints = grammar, constraints
         self._by_stage = np.where(rules.allowed, 0, FORBIDDEN).astype(np.float32)
         self._kind, self._value, self._next_stage = rules.kind.tolist(), rules.value.tolist(), rules.next_stage.tolist()
         self._ends_what_began = self._next_stage[Stage.STRUCK][Kind.NOTE_OFF] != ILLEGAL
@@ -113,6 +57,7 @@ class GrammarMask:
             part=NONE if grammar.parts else 0,
         )
         self.rows = [silent.copy() for _ in range(batch)]
+        self._said: set[str] = set()
         self._bias = np.empty((batch, grammar.vocabulary_size), np.float32)
         self._tensor = torch.from_numpy(self._bias)
         self._refresh_all()
@@ -140,6 +85,12 @@ class GrammarMask:
         state.end_step = None if steps is None else state.step + steps
         state.may_end = may_end
         self._refresh(row)
+
+    def forced(self, row: int, chosen: int) -> int:
+        """The id that the constraints take where this one was drawn."""
+        for constraint in self._constraints:
+            chosen = constraint.force(self.rows[row], chosen)
+        return chosen
 
     def overruns(self, row: int, chosen: int) -> bool:
         """`chosen` is a TIME_SHIFT that reaches the row's end or goes beyond it."""
@@ -185,7 +136,7 @@ class GrammarMask:
     def _take(self, row: Row, chosen: int) -> None:
         kind, value = self._kind[chosen], self._value[chosen]
         after = self._next_stage[row.stage][kind]
-        row.length += 1
+        row.ids.append(chosen)
         if after == ILLEGAL:
             return
         if kind in _SHIFTS:
@@ -197,7 +148,7 @@ class GrammarMask:
             row.sounding[row.part] = row.sounding.get(row.part, 0) + (1 if sounds else -1)
             row.pitch = value
             if sounds:
-                row.begun[row.part * PITCHES + value] = row.length, row.step
+                row.begun[row.part * PITCHES + value] = len(row.ids), row.step
             else:
                 row.begun.pop(row.part * PITCHES + value, None)
         elif kind == Kind.VELOCITY:
@@ -214,8 +165,25 @@ class GrammarMask:
             self._refresh(row)
 
     def _refresh(self, row: int) -> None:
-        """Bring the row's part of `bias` up to date: what its stage allows, less what depends on the notes."""
+        """Bring the row's part of `bias` up to date: what the grammar allows, less what constraints forbid."""
         state, bias = self.rows[row], self._bias[row]
+        self._allow(state, bias)
+        if not self._constraints or state.stage == Stage.ENDED:
+            return
+        by_grammar = bias.copy()
+        for constraint in self._constraints:
+            constraint.restrict(state, bias)
+        if not np.isfinite(bias).any():
+            bias[:] = by_grammar
+            self._say("the constraints left nothing to follow: for one id only the grammar counts")
+
+    def _say(self, message: str) -> None:
+        if message not in self._said:
+            self._said.add(message)
+            logger.warning(message)
+
+    def _allow(self, state: Row, bias: Bias) -> None:
+        """What the row's stage allows, less what depends on the notes."""
         bias[:] = self._by_stage[state.stage]
         if self._grammar.parts:
             self._restrict_parts(state, bias)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from aurl.errors import UsageError
+from aurl.generation.sampling.kinds import Filter
 
 logger = logging.getLogger(__name__)
 
@@ -68,12 +69,21 @@ class Sampler:
             Holtzman et al., ICLR 2020.
         min_p: keep ids at least this fraction as likely as the likeliest, in [0, 1]; 0 keeps all.
             Nguyen et al., ICLR 2025.
+        filters: what changes scores before all of this.
 
     Raises:
         UsageError: an argument outside its range.
     """
 
-    def __init__(self, *, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0) -> None:
+    def __init__(
+        self,
+        *,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        min_p: float = 0.0,
+        filters: Sequence[Filter] = (),
+    ) -> None:
         if not temperature >= 0 or temperature == float("inf"):
             raise UsageError(f"temperature is {temperature}", hint="give a number ≥ 0; 0 always takes the likeliest id")
         if top_k < 0:
@@ -83,17 +93,23 @@ class Sampler:
         if not 0 <= min_p <= 1:
             raise UsageError(f"min_p is {min_p}", hint="give a number from 0 to 1; 0 keeps every id")
         self._temperature, self._top_k, self._top_p, self._min_p = temperature, top_k, top_p, min_p
+        self._filters = filters
         self._said: set[str] = set()
 
-    def __call__(self, logits: Tensor, bias: Tensor, uniforms: Sequence[float]) -> list[int]:
+    def __call__(
+        self, logits: Tensor, bias: Tensor, uniforms: Sequence[float], histories: Sequence[Sequence[int]] = ()
+    ) -> list[int]:
         """One id for each row, drawn from the filtered distribution.
 
         Args:
             logits: (B, V).
-            bias: (B, V), 0 where an id is allowed and −inf where it is not; no row is −inf throughout.
+            bias: (B, V), finite where an id is allowed and −inf where it is not; no row is −inf throughout.
             uniforms: B numbers in [0, 1).
+            histories: ids of each row so far; filters may ask for them.
         """
         scores = logits + bias
+        for change in self._filters:
+            scores = change(scores, histories)
         if self._temperature < LEAST_TEMPERATURE:
             best, order = scores.max(-1)
             drawn = [i if isfinite(score) else None for score, i in zip(best.tolist(), order.tolist(), strict=True)]
@@ -144,7 +160,7 @@ class Sampler:
     def _any_legal(self, bias: Tensor, uniform: float) -> int:
         """An even draw from what `bias` (V,) allows, for a row whose scores left nothing to choose from."""
         self._say("masked", "no id with a finite score was left: taking any legal one")
-        sums = list(accumulate((bias == 0).tolist()))
+        sums = list(accumulate(bias.isfinite().tolist()))
         return bisect_right(sums, uniform * sums[-1])
 
     def _say(self, what: str, message: str) -> None:

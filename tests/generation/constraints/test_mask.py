@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from aurl.generation.constraints import END_MARGIN_STEPS, GrammarMask
+from aurl.generation.constraints.mask import END_MARGIN_STEPS, GrammarMask
 from aurl.midi.score import Notes, Score, Track
 from aurl.tokens.codec import Codec
 from aurl.tokens.grammar import Grammar

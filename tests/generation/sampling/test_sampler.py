@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from aurl.errors import UsageError
-from aurl.generation.sampling import DRAWS_PER_REFILL, HEAD, Draws, Sampler
+from aurl.generation.sampling.sampler import DRAWS_PER_REFILL, HEAD, Draws, Sampler
 
 VOCABULARY = 300
 
