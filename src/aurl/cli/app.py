@@ -11,6 +11,7 @@ from aurl.cli import cache, profile, runs, runs_checkpoints
 from aurl.cli.command import with_output
 from aurl.cli.demo import demo
 from aurl.cli.generate import generate
+from aurl.cli.grouped import PanelledCommand
 from aurl.cli.landscape import landscape
 from aurl.cli.output import PROGRAM, Output
 from aurl.cli.prepare import prepare
@@ -58,7 +59,7 @@ def root(
 
 def _register(group: typer.Typer, commands: Sequence[Callable[..., Any]]) -> None:
     for command in commands:
-        group.command(command.__name__)(with_output(command))
+        group.command(command.__name__, cls=PanelledCommand)(with_output(command))
 
 
 _register(app, COMMANDS)

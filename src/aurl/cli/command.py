@@ -8,6 +8,7 @@ from typing import Annotated, Any, Concatenate, ParamSpec
 
 import typer
 
+from aurl.cli.grouped import flattened, gathered
 from aurl.cli.logs import keep_traceback, show_logs
 from aurl.cli.output import PROGRAM, Output
 from aurl.errors import AurlError, ExitCode
@@ -35,16 +36,17 @@ SHARED = tuple(
 def with_output(command: Callable[Concatenate[Output, P], ExitCode | None]) -> Callable[..., int]:
     """`command` as Typer sees it: its first parameter, the output, is made from the shared flags.
 
-    Whatever it raises becomes one line on stderr and an exit code.
+    Parameters that are dataclasses of options are made of those, see `aurl.cli.grouped`. Whatever the command raises
+    becomes one line on stderr and an exit code.
     """
     signature = inspect.signature(command, eval_str=True)
     own = list(signature.parameters.values())[1:]
-    parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
+    parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in flattened(own)]
 
     def wrapper(*, as_json: bool, quiet: bool, verbose: int, no_progress: bool, **options: Any) -> int:
         output = Output(as_json=as_json, quiet=quiet, verbosity=verbose, progress=not no_progress)
         show_logs(output.line, verbosity=verbose, quiet=quiet)
-        return guarded(output, lambda: command(output, **options))  # type: ignore[call-arg]
+        return guarded(output, lambda: command(output, **gathered(own, options)))  # type: ignore[call-arg]
 
     wrapper.__name__ = command.__name__
     wrapper.__doc__ = command.__doc__
