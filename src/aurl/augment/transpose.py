@@ -10,15 +10,12 @@ from numpy.typing import NDArray
 from aurl.augment.draft import Draft
 from aurl.augment.notes import PITCH_MASK, Ids, running
 from aurl.augment.registry import AUGMENT, Augmentation, FromEpoch, Probability, RampEpochs, Schedule, interval
+from aurl.studies.pitch_classes import KEYS, OCTAVE, SEMITONES_OF_FIFTH, fewest_accidentals
 from aurl.tokens.decode import PITCHES
 from aurl.tokens.encode import PART_IN_LANE
-from aurl.tokens.vocabulary import KEY, KEYS, NOTE_OFF, PART
+from aurl.tokens.vocabulary import KEY, NOTE_OFF, PART
 
 Semitones = Annotated[int, Ge(1 - PITCHES), Le(PITCHES - 1)]
-OCTAVE = 12
-FIFTHS_OF_SEMITONE = 7
-MOST_FLATS = 5
-"""Of keys that sound alike, the one with the fewest accidentals; of six sharps and six flats, the sharps."""
 
 
 @AUGMENT.register("transpose")
@@ -75,7 +72,7 @@ def _moved_keys() -> Ids:
     """`(12, 30)`: KEY id of each KEY value, so many semitones higher."""
     fifths, minor = np.array(KEYS).T
     semitones = np.arange(OCTAVE)[:, None]
-    moved = (fifths + FIFTHS_OF_SEMITONE * semitones + MOST_FLATS) % OCTAVE - MOST_FLATS
+    moved = fewest_accidentals(fifths + SEMITONES_OF_FIFTH * semitones)
     moved[0] = fifths
     ids: Ids = np.array(KEY.start + len(KEYS) // 2 * minor + moved - fifths.min(), np.uint16)
     return ids

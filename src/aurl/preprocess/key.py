@@ -1,43 +1,22 @@
-"""Every piece in one key: C major or A minor.
-
-C. L. Krumhansl, "Cognitive Foundations of Musical Pitch", 1990: the key is that of the 24 whose profile correlates best
-with how long each pitch class sounds. The profiles are D. Temperley's from the Kostka-Payne corpus ("Music and
-Probability", 2007): Krumhansl's own, from listening tests, take a fifth too low or high far more often.
-"""
+"""Every piece in one key: C major or A minor."""
 
 from collections import Counter
 from dataclasses import replace
 from functools import partial
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import numpy as np
 from annotated_types import Ge, Le
-from numpy.typing import NDArray
 
 from aurl.midi.score import KeySignatures, Notes, Score, joined
 from aurl.preprocess.collisions import apart
 from aurl.preprocess.registry import PREPROCESS, Preprocessed, PreprocessStep
+from aurl.studies.key import Key, estimate_key
+from aurl.studies.pitch_classes import OCTAVE, SEMITONES_OF_FIFTH, fewest_accidentals
 
-OCTAVE, FIFTH = 12, 7
 HIGHEST = 127
 RELATIVE_MINOR = 9
 """Semitones from the tonic of a major key up to that of the minor key with the same notes."""
-MAJOR = (0.748, 0.060, 0.488, 0.082, 0.670, 0.460, 0.096, 0.715, 0.104, 0.366, 0.057, 0.400)
-MINOR = (0.712, 0.084, 0.474, 0.618, 0.049, 0.460, 0.105, 0.747, 0.404, 0.067, 0.133, 0.330)
-
-
-class Found(NamedTuple):
-    """A key and how well it fits.
-
-    Args:
-        tonic: pitch class, 0 for C.
-        minor: it is a minor key.
-        correlation: of its profile with the notes, −1 to 1.
-    """
-
-    tonic: int
-    minor: bool
-    correlation: float
 
 
 @PREPROCESS.register("key")
@@ -57,29 +36,15 @@ def key(*, least_correlation: Annotated[float, Ge(-1), Le(1)] = 0.6) -> Preproce
 
 def _normalized(score: Score, *, least_correlation: float) -> Preprocessed:
     pitched = [track.notes for track in score.tracks if not track.is_drum and len(track.notes)]
-    found = find_key(joined(pitched)) if pitched else None
+    notes = joined(pitched) if pitched else Notes()
+    found = estimate_key(notes.pitch, np.maximum(notes.duration, 1))
     if found is None or found.correlation < least_correlation:
         return Preprocessed(score)
     shift = shift_to_c(found)
     return transposed(score, shift) if shift else Preprocessed(score)
 
 
-def find_key(notes: Notes) -> Found | None:
-    """The key that fits best; None where the notes are alike in all."""
-    weight = np.bincount(notes.pitch % OCTAVE, weights=np.maximum(notes.duration, 1), minlength=OCTAVE)
-    if np.ptp(weight) == 0:
-        return None
-    correlation = np.corrcoef(np.vstack([weight, _profiles()]))[0, 1:]
-    best = int(correlation.argmax())
-    return Found(best % OCTAVE, best >= OCTAVE, float(correlation[best]))
-
-
-def _profiles() -> NDArray[np.float64]:
-    """(24, 12): how well each pitch class fits into each major, then each minor key."""
-    return np.stack([np.roll(profile, tonic) for profile in (MAJOR, MINOR) for tonic in range(OCTAVE)])
-
-
-def shift_to_c(found: Found) -> int:
+def shift_to_c(found: Key) -> int:
     """Semitones from a key to C major or A minor, −5 to 6."""
     home = RELATIVE_MINOR if found.minor else 0
     return (home - found.tonic + 5) % OCTAVE - 5
@@ -98,5 +63,5 @@ def transposed(score: Score, semitones: int) -> Preprocessed:
         tracks[index] = replace(track, notes=done.notes)
         repairs.update({"key_folded": int(np.count_nonzero(pitch != wanted)), **done.repairs("key")})
     keys = score.key_signatures
-    moved = KeySignatures(keys.tick, (keys.fifths + FIFTH * semitones + 5) % OCTAVE - 5, keys.minor)
+    moved = KeySignatures(keys.tick, fewest_accidentals(keys.fifths + SEMITONES_OF_FIFTH * semitones), keys.minor)
     return Preprocessed(replace(score, tracks=tuple(tracks), key_signatures=moved), dict(+repairs))

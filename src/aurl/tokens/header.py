@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aurl.midi.score import Columns, KeySignatures, Score, Tempos, TimeSignatures
+from aurl.studies.pitch_classes import KEYS
 from aurl.tokens.vocabulary import (
     GROUPS,
     KEY,
-    KEYS,
     MAX_TEMPO_BPM,
     MIN_TEMPO_BPM,
     TEMPO,

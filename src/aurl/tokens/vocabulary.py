@@ -7,6 +7,8 @@ without the later groups simply has a smaller vocabulary. Any change to `GROUPS`
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from aurl.studies.pitch_classes import CHORDS, KEYS
+
 LAYOUT_VERSION = 1
 
 MAX_SHIFT_STEPS = 512
@@ -21,8 +23,6 @@ MAX_PARTS = 32
 TEMPO_BINS = 32
 MIN_TEMPO_BPM, MAX_TEMPO_BPM = 30.0, 300.0
 TIME_SIGNATURES = tuple((numerator, denominator) for denominator in (1, 2, 4, 8, 16) for numerator in range(1, 17))
-KEYS = tuple((fifths, minor) for minor in (False, True) for fifths in range(-7, 8))
-CHORD_QUALITIES = ("maj", "min", "dim", "aug", "7", "maj7", "min7", "hdim7", "dim7", "sus2", "sus4", "6")
 ATTRIBUTES = ("density", "polyphony", "register", "dynamics")
 ATTRIBUTE_BINS = 8
 
@@ -56,7 +56,7 @@ _SIZES = (
     ("tempo", TEMPO_BINS),
     ("time_signature", len(TIME_SIGNATURES)),
     ("key", len(KEYS)),
-    ("chord", 1 + 12 * len(CHORD_QUALITIES)),
+    ("chord", CHORDS),
     *((name, ATTRIBUTE_BINS) for name in ATTRIBUTES),
 )
 
@@ -70,7 +70,7 @@ def _layout() -> dict[str, Group]:
 
 
 GROUPS = _layout()
-"""Group name → ids. TIME_SHIFT value v means v + 1 steps; CHORD value 0 means no chord."""
+"""Group name → ids. TIME_SHIFT value v means v + 1 steps; KEY and CHORD values are those of `studies.pitch_classes`."""
 VOCABULARY_SIZE = max(group.stop for group in GROUPS.values())
 
 NOTE_ON, NOTE_OFF, TIME_SHIFT, VELOCITY = (GROUPS[name] for name in ("note_on", "note_off", "time_shift", "velocity"))
@@ -82,6 +82,9 @@ EVENT_COUNT = VELOCITY.stop
 TimeBase = Literal["seconds", "beats"]
 TIME_BASES: tuple[TimeBase, ...] = get_args(TimeBase)
 Header = Literal["tempo", "time_signature", "key"]
+Fact = Literal["key", "density", "polyphony", "register", "dynamics"]
+FACTS: tuple[Fact, ...] = get_args(Fact)
+"""What a header can tell of music that is measured, in the order in which it stands there."""
 
 
 def name_of(token: int) -> str:

@@ -12,9 +12,10 @@ from aurl.model.prior.conditions import (
     conditions_of,
     forget,
 )
+from aurl.studies.pitch_classes import KEYS
 from aurl.tokens.codec import Codec
 from aurl.tokens.header import HEADERS, tempo_bpm
-from aurl.tokens.vocabulary import BOS, EOS, KEY, KEYS, PAD, SEP, TEMPO, TIME_SIGNATURE, TIME_SIGNATURES
+from aurl.tokens.vocabulary import BOS, EOS, KEY, PAD, SEP, TEMPO, TIME_SIGNATURE, TIME_SIGNATURES
 
 NAMES = ("key", "tempo", "time_signature")
 
