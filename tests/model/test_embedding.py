@@ -2,6 +2,7 @@ import pytest
 import torch
 from tests.support.events import shift
 
+from aurl.model.elapsed import Clock
 from aurl.model.embedding import MusicEmbedding, number_features
 from aurl.tokens.vocabulary import EOS, TIME_SHIFT, VELOCITY
 
@@ -15,12 +16,12 @@ def build():
 
 def embed(embedding, ids, start=0):
     ids = torch.tensor([ids])
-    return embedding(ids, embedding.elapsed_steps(ids, torch.tensor([start])), embedding.tables())[0]
+    return embedding(ids, embedding.times(ids, Clock.at(torch.tensor([start])))[0], embedding.tables())[0]
 
 
 def test_time_is_counted_after_each_id():
     ids = torch.tensor([[60, shift(8), 188, shift(512), EOS], [shift(1), shift(1), 60, 188, shift(32)]])
-    elapsed = build().elapsed_steps(ids, torch.tensor([0, 100]))
+    elapsed = build().times(ids, Clock.at(torch.tensor([0, 100])))[0]
     assert elapsed.tolist() == [[0, 8, 8, 520, 520], [101, 102, 102, 102, 134]]
 
 

@@ -8,6 +8,7 @@ from torch.nn.functional import cross_entropy, one_hot
 
 from aurl.errors import UsageError
 from aurl.model.attention import ATTENTION
+from aurl.model.elapsed import Clock
 from aurl.model.vae_gan import MusicTransformerVAEGAN
 from aurl.tokens.codec import Codec
 from aurl.tokens.vocabulary import MASK, PAD, TIME_SHIFT
@@ -178,7 +179,7 @@ def test_word_dropout_hides_ids_and_neither_times_nor_the_first(share):
     assert torch.equal(seen[~hidden], ids[~hidden])
     assert not hidden[:, 0].any()
     assert hidden[:, 1:].float().mean() == pytest.approx(share, abs=4 * (share * (1 - share) / rows) ** 0.5)
-    assert torch.equal(elapsed_steps, model.embedding.elapsed_steps(ids, torch.full((rows,), 9)))
+    assert torch.equal(elapsed_steps, model.embedding.times(ids, Clock.at(torch.full((rows,), 9)))[0])
     by_row = hidden[:, 1:].float().mean(1)  # rows differ by more than chance: some are all but blind, some see all
     if 0 < share < 1:
         assert (by_row > 0.9).any()

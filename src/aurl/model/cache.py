@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from aurl.model.attention import LayerCache
+from aurl.model.elapsed import Clock
 from aurl.model.step import Step
 
 HEARD_TOGETHER = 32
@@ -33,6 +34,8 @@ class Cache:
         self.capacity = capacity
         self.length = 0
         self.elapsed_steps: Tensor | None = None
+        self.clock: Clock | None = None
+        """After ids that came together; ids that come one by one leave out no span."""
 
     def advance(self, elapsed_steps: Tensor) -> None:
         """Take note of new tokens whose times are `elapsed_steps` `(B, T)`.
@@ -63,6 +66,6 @@ class Cache:
         for layer in self.layers:
             layer.select(rows)
         if self.elapsed_steps is not None:
-            self.elapsed_steps = self.elapsed_steps[rows]
+            self.elapsed_steps, self.clock = self.elapsed_steps[rows], None
         if self.stream is not None:
             self.stream, self._heard = self.stream[rows], None

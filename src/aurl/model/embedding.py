@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding, linear
 
+from aurl.model.elapsed import Clock, tell
 from aurl.model.layers import normalised
-from aurl.tokens.vocabulary import MAX_SHIFT_STEPS, STEPS_PER_BEAT, TIME_SHIFT, VELOCITY, VELOCITY_BINS
+from aurl.tokens.vocabulary import MAX_SHIFT_STEPS, SEP, STEPS_PER_BEAT, TIME_SHIFT, VELOCITY, VELOCITY_BINS
 
 PHASE_PERIODS_STEPS = (4, 8, 16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072)
 """Musical periods whose phase a position knows: from a 32nd note to 96 beats, in twos and threes."""
@@ -90,9 +91,9 @@ class MusicEmbedding(nn.Module):
         self.from_phase = nn.Parameter(torch.randn(d_model, self.phases.shape[1]) * INITIAL_STD)
         self.from_elapsed = nn.Parameter(torch.randn(d_model, elapsed.shape[1]) * INITIAL_STD)
 
-    def elapsed_steps(self, ids: Tensor, start_steps: Tensor) -> Tensor:
-        """`(B, T)`: time after each id, for ids `(B, T)` that begin at `start_steps` `(B,)`."""
-        return self.shift_steps[ids].cumsum(1) + start_steps[:, None]
+    def times(self, ids: Tensor, clock: Clock) -> tuple[Tensor, Clock]:
+        """`(B, T)`: time after each id, for ids `(B, T)` that begin where `clock` stands; and where it stands then."""
+        return tell(clock, self.shift_steps[ids], ids == SEP)
 
     def tables(self) -> Tables:
         """The tables as the weights are now: 60 MFLOP, many times those of a decode step, which keeps them."""

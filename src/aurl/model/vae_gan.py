@@ -12,6 +12,7 @@ from torch.nn.functional import dropout, linear
 from aurl.errors import UsageError
 from aurl.model.cache import Cache
 from aurl.model.decoder import Decoder
+from aurl.model.elapsed import Clock
 from aurl.model.embedding import MusicEmbedding, Tables
 from aurl.model.latents import Latents, Level, Posterior
 from aurl.model.latents.parts import LatentParts, Reconstruction
@@ -153,8 +154,7 @@ class MusicTransformerVAEGAN(nn.Module):
 
     @torch.no_grad()
     def _continue(self, ids: Tensor, start_steps: Tensor | None, cache: Cache) -> Tensor:
-        known = start_steps if cache.elapsed_steps is None else cache.elapsed_steps
-        elapsed_steps, begin = self._elapsed_steps(ids, known), cache.length
+        elapsed_steps, begin = self._goes_on(ids, start_steps, cache), cache.length
         cache.advance(elapsed_steps)
         kind = ids.device.type
         with torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext():
@@ -164,7 +164,19 @@ class MusicTransformerVAEGAN(nn.Module):
             return self._whole(ids, elapsed_steps, self.embedding.tables(), stream=told, cache=cache, begin=begin)
 
     def _elapsed_steps(self, ids: Tensor, start_steps: Tensor | None) -> Tensor:
-        return self.embedding.elapsed_steps(ids, ids.new_zeros(ids.shape[0]) if start_steps is None else start_steps)
+        start = ids.new_zeros(ids.shape[0]) if start_steps is None else start_steps
+        return self.embedding.times(ids, Clock.at(start))[0]
+
+    def _goes_on(self, ids: Tensor, start_steps: Tensor | None, cache: Cache) -> Tensor:
+        """The times of new ids behind those of a cache."""
+        known = cache.elapsed_steps
+        if known is None:
+            known = ids.new_zeros(ids.shape[0]) if start_steps is None else start_steps
+        if ids.shape[1] == 1:
+            return known[:, None] + self.embedding.shift_steps[ids]
+        clock = Clock.at(known) if cache.clock is None else cache.clock._replace(steps=known)
+        elapsed_steps, cache.clock = self.embedding.times(ids, clock)
+        return elapsed_steps
 
     def new_cache(self, batch: int, capacity: int, stream: Tensor | None = None) -> Cache:
         """An empty cache for `batch` rows of at most `capacity` tokens, of the model's type and device.
@@ -227,7 +239,7 @@ class MusicTransformerVAEGAN(nn.Module):
         self, ids: Tensor, elapsed_steps: Tensor, following: Tensor, tables: Tables, style: Tensor | None
     ) -> Reconstruction:
         parts = self._parts()
-        after = elapsed_steps[:, :1] + self.embedding.shift_steps[following].cumsum(1)
+        after = self._elapsed_steps(following, elapsed_steps[:, 0])
         posteriors = self._posteriors(following, after, tables)
         latents = {name: posterior.z for name, posterior in posteriors.items()}
         heard = self._heard(ids)

@@ -20,12 +20,14 @@ from aurl.tokens.vocabulary import (
     BOS,
     DRUM_PROGRAM,
     EOS,
+    FACTS,
     GROUPS,
     LAYOUT_VERSION,
     PART,
     PROGRAM,
     SEP,
     TIME_BASES,
+    Fact,
     Header,
     TimeBase,
 )
@@ -64,10 +66,20 @@ class Codec:
         time_base: "beats": a step is 1/32 of a quarter note; "seconds": 1/64 s.
         parts: keep tracks apart, at most 32.
         header: facts told at the start of each piece.
+        facts: what windows of a data set are told besides, in front of the PARTs; `aurl.controls` adds it to streams.
+        chords: CHORDs are added to their bodies in the same way.
+        infill: streams may leave out a span, and tell it at the end.
     """
 
     def __init__(
-        self, *, time_base: TimeBase = "beats", parts: bool = True, header: Sequence[Header] = HEADERS
+        self,
+        *,
+        time_base: TimeBase = "beats",
+        parts: bool = True,
+        header: Sequence[Header] = HEADERS,
+        facts: Sequence[Fact] = (),
+        chords: bool = False,
+        infill: bool = False,
     ) -> None:
         self.time_base: TimeBase = _known(time_base, TIME_BASES)
         self.parts = parts
@@ -75,11 +87,23 @@ class Codec:
         if unknown:
             raise ValueError(f"unknown header {sorted(unknown)}; known: {', '.join(HEADERS)}")
         self.header: tuple[Header, ...] = tuple(name for name in HEADERS if name in header)
+        self.facts: tuple[Fact, ...] = tuple(name for name in FACTS if name in facts)
+        self.chords, self.infill = chords, infill
+
+    def with_controls(self, facts: Sequence[Fact], *, chords: bool, infill: bool) -> "Codec":
+        """The same codec for streams that tell more."""
+        told: dict[str, Any] = {"facts": facts, "chords": chords, "infill": infill}
+        return Codec(time_base=self.time_base, parts=self.parts, header=self.header, **told)
+
+    @property
+    def has_controls(self) -> bool:
+        """Streams tell more than `encode` does; then there is always a SEP behind the header."""
+        return bool(self.facts) or self.chords or self.infill
 
     @property
     def vocabulary_size(self) -> int:
         """Ids from 0 that hold every group this codec uses: 779 with neither parts nor header."""
-        used = ["sep", *self.header, *(["program"] if self.parts else [])]
+        used = ["sep", *self.header, *self.facts, *["program"] * self.parts, *["chord"] * self.chords]
         return max(GROUPS[name].stop for name in used)
 
     def encode(self, score: Score) -> Encoded:
@@ -114,7 +138,7 @@ class Codec:
         )
 
     def signature(self) -> dict[str, Any]:
-        """Everything that decides which ids a score gets, as JSON."""
+        """Everything that decides which ids `encode` gives a score, as JSON."""
         return {
             "layout": LAYOUT_VERSION,
             "codec": CODEC_VERSION,

@@ -10,6 +10,7 @@ from aurl.tokens.codec import Codec
 from aurl.tokens.header import HEADERS
 from aurl.tokens.rules import ILLEGAL, Kind, Rules, Stage
 from aurl.tokens.vocabulary import (
+    CHORD,
     EOS,
     MAX_PARTS,
     MAX_SHIFT_STEPS,
@@ -19,6 +20,7 @@ from aurl.tokens.vocabulary import (
     PART,
     TIME_SHIFT,
     VELOCITY,
+    Fact,
     Group,
     Header,
     name_of,
@@ -83,6 +85,8 @@ class Grammar:
         vocabulary_size: ids known; ids of groups the codec does not use are never allowed.
         parts: streams have PART ids.
         header: facts that streams may begin with.
+        has_sep: a SEP ends the header even where nothing is in it.
+        chords: CHORDs may be told before the first note of a step.
         allow_zero_length: a note may end on the step on which it begins. Data have such notes; for sampling they are
             better left out.
     """
@@ -92,12 +96,21 @@ class Grammar:
         *,
         vocabulary_size: int,
         parts: bool = True,
-        header: Sequence[Header] = HEADERS,
+        header: Sequence[Header | Fact] = HEADERS,
+        has_sep: bool = False,
+        chords: bool = False,
         allow_zero_length: bool = True,
     ) -> None:
         self.vocabulary_size = vocabulary_size
         self.parts = parts
-        self.rules = Rules.of(vocabulary_size, parts=parts, header=header, allow_zero_length=allow_zero_length)
+        self.rules = Rules.of(
+            vocabulary_size,
+            parts=parts,
+            header=header,
+            has_sep=has_sep,
+            chords=chords,
+            allow_zero_length=allow_zero_length,
+        )
 
     @classmethod
     def of(cls, codec: Codec, *, allow_zero_length: bool = True) -> "Grammar":
@@ -105,7 +118,9 @@ class Grammar:
         return cls(
             vocabulary_size=codec.vocabulary_size,
             parts=codec.parts,
-            header=codec.header,
+            header=(*codec.header, *codec.facts),
+            has_sep=codec.has_controls,
+            chords=codec.chords,
             allow_zero_length=allow_zero_length,
         )
 
@@ -206,6 +221,7 @@ class Grammar:
         _restrict(allowed, NOTE_OFF, ends)
         new_level = np.arange(VELOCITY.size) != state.velocity[:, None]
         _restrict(allowed, VELOCITY, new_level & has_part & ~here.all(axis=1)[:, None])
+        _restrict(allowed, CHORD, ~has_part | ~here.all(axis=1)[:, None])
         if self.parts:
             _restrict(allowed, PART, self._parts(state))
         allowed[:, EOS] &= ~state.sounds

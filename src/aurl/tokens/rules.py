@@ -4,8 +4,8 @@ A stream is in one `Stage` at a time; `Rules.next_stage` says which `Kind` of id
 also depends on which notes sound is said by `aurl.tokens.grammar`, in a handful of array operations.
 
 The stages after the header keep the order that the encoder writes: within one step first NOTE_OFFs (WAITED, WAITING,
-RELEASED), then NOTE_ONs (STRUCK, EMPTIED); PART, then VELOCITY, then the note that they are for; TIME_SHIFTs shorter
-than 512 steps never follow each other.
+RELEASED), then a CHORD where one is told (CHORDED), then NOTE_ONs (STRUCK, EMPTIED); PART, then VELOCITY, then the note
+that they are for; TIME_SHIFTs shorter than 512 steps never follow each other.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from aurl.tokens.vocabulary import GROUPS, TIME_SHIFT, Header
+from aurl.tokens.vocabulary import GROUPS, TIME_SHIFT, Fact, Header
 
 
 class Kind(IntEnum):
@@ -33,6 +33,11 @@ class Kind(IntEnum):
     TEMPO = auto()
     TIME_SIGNATURE = auto()
     KEY = auto()
+    DENSITY = auto()
+    POLYPHONY = auto()
+    REGISTER = auto()
+    DYNAMICS = auto()
+    CHORD = auto()
     BOS = auto()
     SEP = auto()
     EOS = auto()
@@ -47,6 +52,10 @@ class Stage(IntEnum):
     TEMPO = auto()
     TIME_SIGNATURE = auto()
     KEY = auto()
+    DENSITY = auto()
+    POLYPHONY = auto()
+    REGISTER = auto()
+    DYNAMICS = auto()
     DECLARING = auto()
     DECLARED = auto()
     BODY = auto()
@@ -54,6 +63,7 @@ class Stage(IntEnum):
     WAITING = auto()
     RELEASED = auto()
     RELEASING_PART = auto()
+    CHORDED = auto()
     STRUCK = auto()
     EMPTIED = auto()
     STRIKING_PART = auto()
@@ -61,9 +71,21 @@ class Stage(IntEnum):
     ENDED = auto()
 
 
-HEADER_STAGES = (Stage.HEADER, Stage.TEMPO, Stage.TIME_SIGNATURE, Stage.KEY)
+HEADER_STAGES = (
+    Stage.HEADER,
+    Stage.TEMPO,
+    Stage.TIME_SIGNATURE,
+    Stage.KEY,
+    Stage.DENSITY,
+    Stage.POLYPHONY,
+    Stage.REGISTER,
+    Stage.DYNAMICS,
+)
 """In the order of the stream; each header fact leads to its own."""
 ILLEGAL = -1
+
+CHORD_STAGES = (Stage.BODY, Stage.WAITED, Stage.WAITING, Stage.RELEASED)
+"""After these the first note of a step may begin, and before it a new chord be told."""
 
 _NOTES = {Kind.NOTE_ON: Stage.STRUCK, Kind.VELOCITY: Stage.LEVEL}
 _SHIFTS = {Kind.SHIFT: Stage.WAITED, Kind.FULL_SHIFT: Stage.WAITING}
@@ -76,6 +98,7 @@ _BODY: dict[Stage, dict[Kind, Stage]] = {
     Stage.WAITING: _RELEASES | _SHIFTS,
     Stage.RELEASED: _RELEASES | _SHIFTS | _END,
     Stage.RELEASING_PART: _NOTES | {Kind.NOTE_OFF: Stage.RELEASED},
+    Stage.CHORDED: _NOTES | {Kind.PART: Stage.STRIKING_PART},
     Stage.STRUCK: _STRIKES | {Kind.NOTE_OFF: Stage.EMPTIED},
     Stage.EMPTIED: _STRIKES | _END,
     Stage.STRIKING_PART: _NOTES,
@@ -115,16 +138,28 @@ class Rules:
     lasting: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, vocabulary_size: int, *, parts: bool, header: Sequence[Header], allow_zero_length: bool = True) -> Self:
+    def of(
+        cls,
+        vocabulary_size: int,
+        *,
+        parts: bool,
+        header: Sequence[Header | Fact],
+        has_sep: bool = False,
+        chords: bool = False,
+        allow_zero_length: bool = True,
+    ) -> Self:
         """The tables for ids below `vocabulary_size`.
 
-        Without `allow_zero_length` a note cannot end on the step on which it began.
+        Without `allow_zero_length` a note cannot end on the step on which it began; with `chords` CHORDs may be told;
+        with `has_sep` a SEP ends the header even where nothing is in it.
         """
         kind, value = _kinds(vocabulary_size)
         next_stage = np.full((len(Stage), len(Kind)), ILLEGAL, np.int8)
-        for stage, follows in (_header(parts, header) | _BODY).items():
+        for stage, follows in (_header(parts, header, has_sep) | _BODY).items():
             for following, leads_to in follows.items():
                 next_stage[stage, following] = leads_to
+        for stage in CHORD_STAGES if chords else ():
+            next_stage[stage, Kind.CHORD] = Stage.CHORDED
         if not allow_zero_length:
             next_stage[Stage.STRUCK, Kind.NOTE_OFF] = ILLEGAL
         if not parts:
@@ -148,9 +183,9 @@ def _kinds(vocabulary_size: int) -> tuple[NDArray[np.int8], NDArray[np.int16]]:
     return kind, value
 
 
-def _header(parts: bool, header: Sequence[Header]) -> dict[Stage, dict[Kind, Stage]]:
+def _header(parts: bool, header: Sequence[Header | Fact], has_sep: bool) -> dict[Stage, dict[Kind, Stage]]:
     """Transitions up to the body: facts in their order, then each PART with its PROGRAM, then SEP."""
-    if not (parts or header):
+    if not (parts or header or has_sep):
         return {Stage.START: {Kind.BOS: Stage.BODY}}
     facts: dict[Stage, dict[Kind, Stage]] = {Stage.START: {Kind.BOS: Stage.HEADER}}
     ends = {Kind.PART: Stage.DECLARING} if parts else {Kind.SEP: Stage.BODY}

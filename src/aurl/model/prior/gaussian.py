@@ -21,7 +21,8 @@ class Gaussian(Prior):
         # Without context the encoder can scale its latents as it likes; a learned scale would only repeat that.
         self.parameters_of = FromContext(context_size, torch.zeros(2 * size)) if context_size else None
 
-    def _moments(self, like: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def moments(self, like: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Means and log-variances."""
         if self.parameters_of is None:
             return torch.zeros_like(like), torch.zeros_like(like)
         mean, log_variance = self.parameters_of(context).chunk(2, -1)
@@ -29,16 +30,16 @@ class Gaussian(Prior):
 
     def log_prob(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         """Log density."""
-        return log_density(z, *self._moments(z, context))
+        return log_density(z, *self.moments(z, context))
 
     def sample(self, noise: Tensor, choice: Tensor, context: Tensor | None = None) -> Tensor:
         """Mean and deviation applied to the noise."""
-        mean, log_variance = self._moments(noise, context)
+        mean, log_variance = self.moments(noise, context)
         return mean + torch.exp(0.5 * log_variance) * noise
 
     def kl(self, posterior: Posterior, context: Tensor | None = None) -> Tensor:
         """Exact (Kingma & Welling, 2014, appendix B)."""
-        mean, log_variance = self._moments(posterior.mean, context)
+        mean, log_variance = self.moments(posterior.mean, context)
         ratio = posterior.log_variance - log_variance
         distance = (posterior.mean - mean).square() * torch.exp(-log_variance)
         return 0.5 * (torch.exp(ratio) + distance - 1 - ratio).sum(-1)

@@ -79,6 +79,18 @@ class LatentPrior(nn.Module):
             found = {GLOBAL: self.prior.log_prob(z[GLOBAL], self._context(z[GLOBAL], conditions))}
             return found | {name: lower.log_prob(z[name], z[above]) for above, name, lower in self._lower()}
 
+    def moments(self, latents: Latents, conditions: Tensor | None = None) -> dict[str, tuple[Tensor, Tensor] | None]:
+        """Means and log-variances, level → `(B, n, size)` each, given those above and before; see `Prior.moments`.
+
+        Args:
+            latents: level → `(B, n, size)`.
+            conditions: `(B, C)` values of the conditions, −1 unknown; None: all unknown.
+        """
+        with _full_precision(latents[GLOBAL]):
+            z = {name: _precise(latent) for name, latent in latents.items()}
+            found = {GLOBAL: self.prior.moments(z[GLOBAL], self._context(z[GLOBAL], conditions))}
+            return found | {name: lower.moments(z[name], z[above]) for above, name, lower in self._lower()}
+
     def sample(
         self,
         noise: Latents,

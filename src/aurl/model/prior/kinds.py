@@ -39,6 +39,10 @@ class Prior(nn.Module, ABC):
         """
         return posterior.log_prob() - self.log_prob(posterior.z, context)
 
+    def moments(self, like: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor] | None:
+        """Means and log-variances, each as `like` `(…, size)`, of kinds that are nothing but them; None of others."""
+        return None
+
 
 PRIORS: Registry[Prior] = Registry("prior")
 """Factories are called with (size, context_size) and the options of the profile."""

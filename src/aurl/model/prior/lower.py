@@ -45,6 +45,10 @@ class LowerPrior(nn.Module):
         """`(B, n)`: KL divergence in nats, given what was drawn before and above."""
         return self.prior.kl(posterior, self._contexts(posterior.z, above))
 
+    def moments(self, z: Tensor, above: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Means and log-variances `(B, n, size)` of each given those before it and `above`, see `Prior.moments`."""
+        return self.prior.moments(z, self._contexts(z, above))
+
     def sample(self, noise: Tensor, choice: Tensor, above: Tensor, given: Tensor | None = None) -> Tensor:
         """As many latents as `noise` `(B, n, size)` has; those that are `given` come first."""
         count = noise.shape[1]
