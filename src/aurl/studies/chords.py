@@ -13,31 +13,30 @@ from numpy.typing import NDArray
 from aurl.studies.pitch_classes import CHORDS, NO_CHORD, OCTAVE, QUALITIES, chord_tones
 
 # Chosen on the first 250 songs of POP909; benchmarks/analysis.py tells the outcome on the others.
-FOREIGN = 0.12
+FOREIGN = 0.22
 """Share of the sounding time that falls on notes outside the chord."""
-EVIDENCE = 8.0
+EVIDENCE = 12.0
 """How many independent notes a span counts for: what sounds for longer than one is no news."""
-BASS_IS_ROOT, BASS_IS_TONE = 0.6, 0.25
+BASS_IS_ROOT, BASS_IS_TONE = 0.5, 0.25
 """Chances that the lowest note is the root, or any other note of the chord."""
-CHANGE = 2.5
+CHANGE = 1.8
 """Nats that another chord than in the span before has to gain."""
 RARE = {
-    "dim": 1.5,
+    "dim": 2.5,
     "aug": 3.0,
-    "7": 0.5,
     "maj7": 0.8,
     "min7": 0.5,
-    "hdim7": 1.5,
+    "hdim7": 1.0,
     "dim7": 2.5,
-    "sus2": 1.0,
-    "sus4": 1.0,
-    "6": 1.5,
+    "sus2": 3.5,
+    "sus4": 2.5,
+    "6": 2.0,
 }
-"""Nats by which a quality is less common than a plain triad."""
+"""Nats by which a quality is less common than major, minor and dominant chords."""
 SILENCE = 6.0
 """Nats for no chord where nothing sounds."""
-ANY_NOTE = (EVIDENCE + 1) * np.log(1 / OCTAVE)
-"""Nats for no chord where something does: every pitch class is as likely."""
+ANY_NOTE = (EVIDENCE + 1) * np.log(1 / OCTAVE) - 2.0
+"""Nats for no chord where something does: every pitch class is as likely, and it is rare."""
 
 
 def estimate_chords(
