@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from aurl.augment.passage import Passage
+from aurl.controls.told import Controls
 from aurl.data.hybrid import HybridView, hybrid_view
 from aurl.data.index import Index
 from aurl.data.landmarks import Landmarks, elapsed_in_rows
@@ -26,6 +27,8 @@ from aurl.tokens.codec import Codec
 from aurl.tokens.positions import bar_length
 from aurl.tokens.vocabulary import PAD
 
+TELLING = 1
+"""Purpose of the random numbers that decide what of a window is told."""
 MIN_IDS = 2
 """One input and one target: models take no empty sequences."""
 Augment = Callable[[Passage, np.random.Generator, int], Passage]
@@ -126,6 +129,7 @@ class TokenDataset:
         context: ids before the first target of a window inside a piece; more than 1 overlaps windows.
         truncation: how pieces are cut into windows.
         augment: what is done to windows that were drawn; they are cut to `seq_len` afterwards.
+        controls: what windows tell beside the music; room for it is kept free in each.
         hybrid: make the hybrid view of every batch.
         styles: (pieces,) int64, number of the style of each piece of the split.
 
@@ -142,16 +146,18 @@ class TokenDataset:
         context: int = 1,
         truncation: Truncation = SLIDING,
         augment: Augment | None = None,
+        controls: Controls | None = None,
         hybrid: bool = False,
         styles: NDArray[np.int64] | None = None,
     ) -> None:
         self.pieces = PieceReader(folder, split)
-        self.seq_len = seq_len
+        self.seq_len = seq_len if controls is None else seq_len - controls.room
         self._truncation, self._augment, self._hybrid = truncation, augment, hybrid
+        self._controls = controls
         self._styles = styles
         columns, margin = self.pieces.columns, truncation.margin
         try:
-            self.tiling = Tiling(columns.tokens, columns.header, seq_len=seq_len, context=context, margin=margin)
+            self.tiling = Tiling(columns.tokens, columns.header, seq_len=self.seq_len, context=context, margin=margin)
         except ValueError as error:
             raise UsageError(str(error), hint="choose a larger data.seq_len") from error
         self._landmarks = Landmarks(columns.tokens, columns.header)
@@ -181,15 +187,19 @@ class TokenDataset:
             parts = np.concatenate([ids[:header], ids[begin:stop]])
             running = self._landmarks.running(piece, ids, begin)
             passage = Passage(parts, header, header + self.tiling.context, *running)
-        if self._augment is None or window.draw is None:
+        if self._controls is None and (self._augment is None or window.draw is None):
             return passage
         passage = replace(passage, is_drum=self.pieces.columns.drums.item(piece))
-        changed = self._augment(passage, window.draw.rng(), window.draw.epoch)
-        return replace(changed, ids=changed.ids[: self.seq_len + 1], augmented=changed is not passage)
+        if self._augment is not None and window.draw is not None:
+            changed = self._augment(passage, window.draw.rng(), window.draw.epoch)
+            passage = replace(changed, ids=changed.ids[: self.seq_len + 1], augmented=changed is not passage)
+        if self._controls is None:
+            return passage
+        return self._controls(passage, None if window.draw is None else window.draw.rng(TELLING))
 
     def __getitems__(self, windows: Windows | Sequence[int | Window]) -> Rows:
         """Several examples as one batch, which is what a torch loader asks for where it can."""
-        if self._augment is None and not self._hybrid:
+        if not self._is_single:
             together = windows if isinstance(windows, Windows) else Windows.of(map(self._window, windows))
             return next(self.batches([together]))
         single = [self._window(window) for window in windows]
@@ -203,7 +213,7 @@ class TokenDataset:
 
     def batches(self, batches: Sequence[Windows]) -> Iterator[Rows]:
         """Several batches in one go, which is faster for small ones."""
-        if self._augment is not None or self._hybrid:
+        if self._is_single:
             yield from map(self.__getitems__, batches)
             return
         ids, start_steps, context, length = self._gather(joined(batches))
@@ -213,6 +223,11 @@ class TokenDataset:
         for windows, (begin, stop), longest in spans:
             rows = Rows(ids[begin:stop, :longest].astype(np.int64), start_steps[begin:stop], context[begin:stop])
             yield rows._replace(style=self._style(windows.piece))
+
+    @property
+    def _is_single(self) -> bool:
+        """Windows are read one by one."""
+        return self._augment is not None or self._controls is not None or self._hybrid
 
     def _style(self, pieces: ArrayLike) -> NDArray[np.int64] | None:
         """Numbers of the styles of pieces."""

@@ -28,9 +28,9 @@ class Draw(NamedTuple):
     epoch: int
     place: int
 
-    def rng(self) -> np.random.Generator:
-        """The window's own random numbers, from the start."""
-        return np.random.default_rng(self)
+    def rng(self, *purpose: int) -> np.random.Generator:
+        """The window's own random numbers, from the start; others for each further purpose."""
+        return np.random.default_rng((*self, *purpose))
 
 
 class Window(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from aurl.errors import DamagedError, NotFoundError, UsageError
-from aurl.model.build import build_model
+from aurl.model.build import build_model, model_codec
 from aurl.model.packing import pack_linears
 from aurl.model.vae_gan import MusicTransformerVAEGAN
 from aurl.model.weights import load_weights
@@ -83,7 +83,8 @@ def load_run(
         raise DamagedError(f"{run / 'run.json'} does not say how the run's ids are made")
     folder = find_checkpoint(run, checkpoint)
     checked = _checked(folder)
-    profile, codec = _profile_of(run, folder), Codec.from_signature(facts["codec"])
+    profile = _profile_of(run, folder)
+    codec = model_codec(profile, Codec.from_signature(facts["codec"]))
     weights = next((name for name in AVERAGES if ema and name in checked), MODEL_FILE)
     is_average = weights in AVERAGES
     model = build_model(profile, codec, facts.get("styles", ()))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from aurl.tokens.vocabulary import NOTE_ON, PAD
+from aurl.tokens.vocabulary import MASK, NOTE_ON, PAD
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,9 @@ def targets_of(ids: Tensor, context: Tensor | None = None) -> Tensor:
         context: (B,) how many leading ids of each row are only context (a repeated header); None for none.
 
     Returns:
-        (B, T), PAD where nothing is to be predicted.
+        (B, T), PAD where nothing is to be predicted. MASK never is: it stands for what is not told.
     """
-    targets = ids[:, 1:]
+    targets = ids[:, 1:].masked_fill(ids[:, 1:] == MASK, PAD)
     if context is None:
         return targets
     position = torch.arange(1, ids.shape[1], device=ids.device)

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Protocol
 
 import torch
 
+from aurl.controls.told import Controls
 from aurl.model.discriminator import Discriminator
 from aurl.model.latents.bags import BagsOfIds
 from aurl.model.latents.echo import EchoHead
@@ -23,30 +23,39 @@ from aurl.profile.model_sections import Latent, Model
 from aurl.profile.training_sections import Lora
 from aurl.tokens.codec import Codec
 
-__all__ = ["ModelReport", "build_discriminator", "build_model", "describe"]
+__all__ = ["ModelReport", "build_controls", "build_discriminator", "build_model", "describe", "model_codec"]
 
 ENCODER_SHARE = 0.5
 """Inner width of the encoder's feed-forward layers over tokens, as a share of the decoder's: a step is 3 % shorter."""
 
 
-class HasVocabulary(Protocol):
-    """What is read of a codec."""
-
-    @property
-    def vocabulary_size(self) -> int:
-        """Ids known."""
-        ...
+def model_codec(profile: Profile, codec: Codec) -> Codec:
+    """A data set's codec with all that a profile lets windows tell: that of the model's ids."""
+    controls = profile.controls
+    return codec.with_controls(controls.facts, chords=controls.chords, infill=controls.infill > 0)
 
 
-def build_model(profile: Profile, codec: HasVocabulary, styles: Sequence[str] = ()) -> MusicTransformerVAEGAN:
-    """The model that a profile describes, for the ids of `codec`; weights random.
+def build_controls(profile: Profile, codec: Codec, *, training: bool) -> Controls | None:
+    """What windows of a data set tell beside the music, by a profile; None: nothing.
+
+    Only in training is some of it forgotten, and are spans told last.
+    """
+    section = profile.controls
+    if not section.tells:
+        return None
+    chances = section.model_dump(include={"forget", "forget_all", "infill"}) if training else {}
+    return Controls(model_codec(profile, codec), seq_len=profile.data.seq_len, **chances)
+
+
+def build_model(profile: Profile, codec: Codec, styles: Sequence[str] = ()) -> MusicTransformerVAEGAN:
+    """The model that a profile describes, for ids of `codec` and what is told besides; weights random.
 
     Args:
         profile: what is built.
-        codec: of the ids.
+        codec: of the data set.
         styles: names of those that the prior can be told; a run's data set decides which there are.
     """
-    section = profile.model
+    section, codec = profile.model, model_codec(profile, codec)
     return MusicTransformerVAEGAN(
         codec.vocabulary_size,
         section.d_model,
@@ -71,7 +80,7 @@ def levels_of(section: Latent) -> tuple[Level, ...]:
     return tuple(level for level in levels if level.size)
 
 
-def _build_latents(section: Model, latent: Latent, codec: HasVocabulary, styles: Sequence[str]) -> LatentParts:
+def _build_latents(section: Model, latent: Latent, codec: Codec, styles: Sequence[str]) -> LatentParts:
     levels, d_model = levels_of(latent), section.d_model
     encoder = Encoder(
         d_model,

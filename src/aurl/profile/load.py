@@ -15,7 +15,7 @@ from aurl.profile.idle import MODE_KEY, idle_keys
 from aurl.profile.merge import Layer, Merged, find_origin, nested
 from aurl.profile.model_sections import Discriminator, Latent, Model
 from aurl.profile.pairs import unpaired_keys
-from aurl.profile.sections import Data, Generation, Prepare, Section, Tokens
+from aurl.profile.sections import Controls, Data, Generation, Prepare, Section, Tokens
 from aurl.profile.sources import (
     environment_layers,
     file_layers,
@@ -36,7 +36,7 @@ SIZE_KEY = "model.d_model"
 """The key that every size sets: who has set it has chosen a size."""
 
 
-MODEL_TABLES = ("model", "latent")
+MODEL_TABLES = ("model", "latent", "controls")
 """What decides which weights fit."""
 
 
@@ -48,6 +48,7 @@ class Profile(BaseModel):
     prepare: Prepare = Prepare()
     tokens: Tokens = Tokens()
     data: Data = Data()
+    controls: Controls = Controls()
     model: Model = Model()
     latent: Latent = Latent()
     discriminator: Discriminator = Discriminator()

@@ -128,6 +128,29 @@ class Data(Section):
         return batch_tokens
 
 
+class Controls(Section):
+    """What windows of music tell of themselves, so that new music can be asked for by it."""
+
+    facts: tuple[Literal["key", "density", "polyphony", "register", "dynamics"], ...] = Field(
+        default=(), description="What is measured of each window and told in its header."
+    )
+    chords: bool = Field(default=False, description="Tell the chords of each window among its notes.")
+    infill: float = Field(
+        default=0.0, ge=0, le=1, description="Share of training windows that tell some bars last, after both sides."
+    )
+    forget: float = Field(
+        default=0.2, ge=0, lt=1, description="Chance in training of each fact, and of the chords, to be left open."
+    )
+    forget_all: float = Field(
+        default=0.1, ge=0, lt=1, description="Chance in training that all of it is left open, which guidance needs."
+    )
+
+    @property
+    def tells(self) -> bool:
+        """Anything is told."""
+        return bool(self.facts) or self.chords or self.infill > 0
+
+
 class Generation(Section):
     """How new pieces are drawn; the options of `aurl generate` come before these."""
 

@@ -27,11 +27,14 @@ LOOSE = frozenset(
         "discriminator.lr",
         "discriminator.start",
         "discriminator.stages",
+        "controls.infill",
+        "controls.forget",
+        "controls.forget_all",
     }
 )
 """Keys that weights know nothing of, in tables that they are made by."""
 FIXED = (
-    *("prepare", "tokens", "model", "latent", "discriminator", STAGES),
+    *("prepare", "tokens", "model", "controls", "latent", "discriminator", STAGES),
     *("training.seed", "training.precision", "training.accumulation", "training.ema_decay", "training.lora"),
     *("training.teacher", "training.max_steps", "training.max_minutes", "training.horizon_steps"),
     *("training.sharding", "training.trackers", "training.best_by", "training.best_mode"),

@@ -18,7 +18,7 @@ from aurl.generation.request import Request
 from aurl.midi.clock import ticks_at
 from aurl.midi.score import Notes, Score
 from aurl.midi.write import save_midi
-from aurl.model.build import build_model
+from aurl.model.build import build_model, model_codec
 from aurl.model.lora import merged
 from aurl.progress import Interrupts
 from aurl.training.overlap import overlap
@@ -77,7 +77,8 @@ def write_samples(session: Session, interrupts: Interrupts) -> Sampled | None:
 
 
 def _make(session: Session, interrupts: Interrupts) -> list[Piece]:
-    learner, profile, codec = session.learner, session.profile, session.data.codec
+    learner, profile = session.learner, session.profile
+    codec = model_codec(profile, session.data.codec)
     # A model of its own: Accelerate has put autocast around the forward of the one that is trained.
     model = build_model(profile, codec, learner.plain.styles)
     model.load_state_dict(merged(learner.evaluated.state_dict()))

@@ -17,6 +17,7 @@ from aurl.data.curriculum import CURRICULUM
 from aurl.data.dataset import DatasetInfo, TokenDataset, open_dataset
 from aurl.data.truncation import TRUNCATION
 from aurl.errors import DamagedError, UsageError
+from aurl.model.build import build_controls
 from aurl.profile import Profile
 from aurl.profile.load import at_stage
 from aurl.training.batches import BatchStream, ValidationBatches
@@ -182,6 +183,7 @@ def _training_windows(profile: Profile, data: DatasetInfo, styles: Sequence[str]
         seq_len=section.seq_len,
         truncation=truncation,
         augment=augment,
+        controls=build_controls(profile, data.codec, training=True),
         hybrid=section.hybrid,
         styles=_style_numbers(profile, data, "train", styles),
     )
@@ -191,7 +193,14 @@ def valid_windows(profile: Profile, data: DatasetInfo, styles: Sequence[str]) ->
     """The windows that a run is validated on: they cover every target of the valid split once."""
     section = profile.data
     numbers = _style_numbers(profile, data, "valid", styles)
-    return TokenDataset(data.folder, "valid", seq_len=section.seq_len, hybrid=section.hybrid, styles=numbers)
+    return TokenDataset(
+        data.folder,
+        "valid",
+        seq_len=section.seq_len,
+        controls=build_controls(profile, data.codec, training=False),
+        hybrid=section.hybrid,
+        styles=numbers,
+    )
 
 
 def _style_label(profile: Profile) -> str | None:

@@ -130,7 +130,8 @@ def check_start(source: Source, profile: Profile, codec: Mapping[str, Any], styl
             f"adapters cannot learn what latents are, and {source.run.name} has none",
             hint="leave training.lora out, or start from a run of mode vae",
         )
-    tables = ("model",) if gains_latents or not is_at_least(here.model.mode, WITH_LATENTS) else ("model", "latent")
+    with_latents = is_at_least(here.model.mode, WITH_LATENTS) and not gains_latents
+    tables = ("model", "controls", *["latent"] * with_latents)
     values = there.values()
     for key, value in here.values().items():
         if key.partition(".")[0] in tables and key not in LOOSE and key != "model.mode" and values[key] != value:
