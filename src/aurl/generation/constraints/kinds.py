@@ -18,7 +18,10 @@ class Constraint(Protocol):
         """Lower the numbers of ids that should not, or must not (`FORBIDDEN`), follow; in place.
 
         The grammar has been there before: what it forbids stays so. Where nothing would be left to follow, what the
-        constraints did to this row is forgotten for this id.
+        constraints did to this row is forgotten for this id. NOTE_OFFs, EOS, and TIME_SHIFTs that reach the end of the
+        row are never forbidden, so that every piece can end. What only leads to NOTE_ONs (VELOCITY, PART) need not be
+        looked after: the mask forbids it where none may follow, with all constraints together, and for that asks about
+        rows as they would be.
         """
         ...
 
@@ -28,6 +31,10 @@ class Constraint(Protocol):
 
     def mend(self, score: Score) -> Score:
         """A finished piece that keeps to it, as near to `score` as it can be."""
+        ...
+
+    def broken(self, score: Score) -> list[str]:
+        """Where a finished piece does not keep to it, in words; empty where it does."""
         ...
 
 
@@ -47,6 +54,10 @@ class Rule:
     def mend(self, score: Score) -> Score:
         """The piece as it is."""
         return score
+
+    def broken(self, score: Score) -> list[str]:
+        """Nothing is."""
+        return []
 
 
 CONSTRAINTS: Registry[Constraint] = Registry("constraint")

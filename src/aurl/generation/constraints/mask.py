@@ -14,14 +14,17 @@ from torch import Tensor
 
 from aurl.generation.constraints.kinds import Constraint
 from aurl.generation.constraints.row import FORBIDDEN, NONE, PITCHES, Bias, Row
-from aurl.tokens.grammar import Grammar, GrammarState
+from aurl.tokens.grammar import MIDDLE_C, Grammar, GrammarState
 from aurl.tokens.rules import ILLEGAL, Kind, Stage
 from aurl.tokens.vocabulary import (
+    CHORD,
     EOS,
     MAX_SHIFT_STEPS,
     NOTE_OFF,
     NOTE_ON,
     PART,
+    PROGRAM,
+    TEMPO,
     TIME_SHIFT,
     VELOCITY,
 )
@@ -59,6 +62,7 @@ class GrammarMask:
         self.rows = [silent.copy() for _ in range(batch)]
         self._said: set[str] = set()
         self._bias = np.empty((batch, grammar.vocabulary_size), np.float32)
+        self._ahead = np.empty(grammar.vocabulary_size, np.float32)
         self._tensor = torch.from_numpy(self._bias)
         self._refresh_all()
 
@@ -88,9 +92,11 @@ class GrammarMask:
 
     def forced(self, row: int, chosen: int) -> int:
         """The id that the constraints take where this one was drawn."""
+        if not self._constraints:
+            return chosen
         for constraint in self._constraints:
             chosen = constraint.force(self.rows[row], chosen)
-        return chosen
+        return chosen if self._leads_on(row, chosen) else self._other_shift(row, chosen)
 
     def overruns(self, row: int, chosen: int) -> bool:
         """`chosen` is a TIME_SHIFT that reaches the row's end or goes beyond it."""
@@ -113,14 +119,32 @@ class GrammarMask:
         return PART.start + min(old) // PITCHES if may_switch else None
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Go on with these rows only, in this order."""
-        self.rows = [self.rows[row] for row in rows]
+        """Go on with these rows only, in this order; one that is named twice goes on as two."""
+        self.rows = [self.rows[row].copy() if row in rows[:place] else self.rows[row] for place, row in enumerate(rows)]
         self._bias = self._bias[list(rows)]
         self._tensor = torch.from_numpy(self._bias)
 
     def closing(self, row: int) -> list[int]:
-        """The ids that end the row now: what sounds is ended, EOS."""
+        """The ids that end the row now: what sounds is ended, EOS.
+
+        Where a note has to be played for that, it is one that the constraints allow, the nearest to middle C.
+        """
         state = self.rows[row]
+        ids = self._closing(state)
+        place = next((place for place, chosen in enumerate(ids) if chosen < NOTE_ON.stop), None)
+        if place is None or not self._constraints:
+            return ids
+        state = state.copy()
+        for chosen in ids[:place]:
+            self._take(state, chosen)
+        bias = np.empty_like(self._ahead)
+        self._fill(state, bias, may_end=True)
+        pitches = np.flatnonzero(bias[NOTE_ON.start : NOTE_ON.stop] > FORBIDDEN)
+        pitch = int(min(pitches, key=lambda pitch: abs(pitch - MIDDLE_C), default=MIDDLE_C))
+        self._take(state, NOTE_ON.start + pitch)
+        return [*ids[:place], NOTE_ON.start + pitch, *self._closing(state)]
+
+    def _closing(self, state: Row) -> list[int]:
         left = LAST_SHIFT_STEPS if state.end_step is None else state.left
         full = GrammarState(
             stage=np.array([state.stage]),
@@ -148,6 +172,8 @@ class GrammarMask:
             row.sounding[row.part] = row.sounding.get(row.part, 0) + (1 if sounds else -1)
             row.pitch = value
             if sounds:
+                if self._constraints:
+                    row.struck(value)
                 row.begun[row.part * PITCHES + value] = len(row.ids), row.step
             else:
                 row.begun.pop(row.part * PITCHES + value, None)
@@ -158,6 +184,8 @@ class GrammarMask:
                 row.declared += 1
             else:
                 row.part = value
+        elif row.stage < Stage.BODY:
+            _declare(row, kind, chosen)
         row.stage = after
 
     def _refresh_all(self) -> None:
@@ -167,22 +195,72 @@ class GrammarMask:
     def _refresh(self, row: int) -> None:
         """Bring the row's part of `bias` up to date: what the grammar allows, less what constraints forbid."""
         state, bias = self.rows[row], self._bias[row]
-        self._allow(state, bias)
+        self._fill(state, bias, may_end=state.may_end)
+        if not self._constraints or bias.max() > FORBIDDEN:
+            return
+        self._fill(state, bias, may_end=True)  # rather shorter than was asked than against the constraints
+        if bias.max() == FORBIDDEN:
+            self._allow(state, bias, may_end=state.may_end)
+            self._say("the constraints left nothing to follow: for one id only the grammar counts")
+
+    def _fill(self, state: Row, bias: Bias, *, may_end: bool) -> None:
+        """What grammar and constraints allow."""
+        self._allow(state, bias, may_end=may_end)
         if not self._constraints or state.stage == Stage.ENDED:
             return
-        by_grammar = bias.copy()
         for constraint in self._constraints:
             constraint.restrict(state, bias)
-        if not np.isfinite(bias).any():
-            bias[:] = by_grammar
-            self._say("the constraints left nothing to follow: for one id only the grammar counts")
+        if state.stage < Stage.BODY:
+            return
+        self._drop_announcements(state, bias)
+
+    def _drop_announcements(self, state: Row, bias: Bias) -> None:
+        """Forbid what only leads to a note (VELOCITY, PART, CHORD) where none may begin."""
+        begins = bool(bias[NOTE_ON.start : NOTE_ON.stop].max() > FORBIDDEN)
+        if not begins:
+            bias[VELOCITY.start : VELOCITY.stop] = FORBIDDEN
+        for part in range(state.declared):
+            if bias[PART.start + part] == FORBIDDEN:
+                continue
+            if self._may_begin(state, part):
+                begins = True
+            elif state.stage not in _RELEASING or not state.sounding.get(part):
+                bias[PART.start + part] = FORBIDDEN
+        if not begins:
+            bias[CHORD.start : CHORD.stop] = FORBIDDEN
+
+    def _may_begin(self, state: Row, part: int, *, later: int = 0) -> bool:
+        """A note may begin in the part, so many steps from here."""
+        here = state.part, state.stage, state.step
+        state.part, state.stage, state.step = part, int(Stage.STRIKING_PART), state.step + later
+        bias = self._ahead
+        bias[:] = self._by_stage[state.stage]
+        bias[: NOTE_OFF.stop] += state.lanes[part]
+        for constraint in self._constraints:
+            constraint.restrict(state, bias)
+        state.part, state.stage, state.step = here
+        return bool(bias[NOTE_ON.start : NOTE_ON.stop].max() > FORBIDDEN)
+
+    def _leads_on(self, row: int, chosen: int) -> bool:
+        """Where `chosen` waits in silence, a note may begin after it."""
+        state = self.rows[row]
+        if self._kind[chosen] != Kind.SHIFT or state.begun or self.overruns(row, chosen):
+            return True
+        parts = range(state.declared) if self._grammar.parts else (0,)
+        return any(self._may_begin(state, part, later=chosen - TIME_SHIFT.start + 1) for part in parts)
+
+    def _other_shift(self, row: int, chosen: int) -> int:
+        """The TIME_SHIFT nearest to one that leads nowhere; that one where none leads on."""
+        allowed = np.flatnonzero(self._bias[row, TIME_SHIFT.start : TIME_SHIFT.stop] > FORBIDDEN) + TIME_SHIFT.start
+        nearest = allowed[np.argsort(np.abs(allowed - chosen), kind="stable")].tolist()
+        return next((other for other in nearest if self._leads_on(row, other)), chosen)
 
     def _say(self, message: str) -> None:
         if message not in self._said:
             self._said.add(message)
             logger.warning(message)
 
-    def _allow(self, state: Row, bias: Bias) -> None:
+    def _allow(self, state: Row, bias: Bias, *, may_end: bool) -> None:
         """What the row's stage allows, less what depends on the notes."""
         bias[:] = self._by_stage[state.stage]
         if self._grammar.parts:
@@ -195,7 +273,7 @@ class GrammarMask:
         else:
             self._restrict_notes(state, bias)
         sounding = bool(state.begun)
-        may_end = state.may_end or state.left <= END_MARGIN_STEPS
+        may_end = may_end or state.left <= END_MARGIN_STEPS
         # A TIME_SHIFT to the end or beyond ends the piece there, but not where there is nothing to end.
         ends = sounding or (may_end and state.pitch != NONE)
         if state.left <= MAX_SHIFT_STEPS and not ends:
@@ -225,6 +303,14 @@ class GrammarMask:
             for part, count in state.sounding.items():
                 if count == PITCHES:
                     bias[PART.start + part] = FORBIDDEN
+
+
+def _declare(row: Row, kind: int, chosen: int) -> None:
+    """Take what the header tells about instruments and tempo."""
+    if kind == Kind.PROGRAM:
+        row.programs.append(chosen - PROGRAM.start)
+    elif kind == Kind.TEMPO:
+        row.tempo = chosen - TEMPO.start
 
 
 _SHIFTS = (Kind.SHIFT, Kind.FULL_SHIFT)

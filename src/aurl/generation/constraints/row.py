@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from aurl.tokens.vocabulary import MAX_SHIFT_STEPS
+from aurl.tokens.vocabulary import DRUM_PROGRAM, MAX_SHIFT_STEPS
 
 PITCHES = 128
 NONE = -1
@@ -28,6 +28,10 @@ class Row:
         sounding: how many notes sound in each part.
         begun: lane (part × 128 + pitch) of each note that sounds → how many ids stood before its NOTE_ON, and its step.
         ids: all so far, those of the prompt among them.
+        programs: of each part declared so far, 128 for drums.
+        tempo: TEMPO value of the header, −1 where it tells none.
+        onsets: step of each note that is no drum's; this and the next are kept only where constraints ask.
+        tops: part → step and highest pitch of all that begins there, step by step; without drums.
         step: time so far.
         begin_step: from where the length is counted.
         end_step: where the piece has to end, None for anywhere.
@@ -43,6 +47,10 @@ class Row:
     sounding: dict[int, int] = field(default_factory=dict)
     begun: dict[int, tuple[int, int]] = field(default_factory=dict)
     ids: list[int] = field(default_factory=list)
+    programs: list[int] = field(default_factory=list)
+    tempo: int = NONE
+    onsets: list[int] = field(default_factory=list)
+    tops: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     step: int = 0
     begin_step: int = 0
     end_step: int | None = None
@@ -58,6 +66,21 @@ class Row:
         """How much of the allowed length is made, 0 to 1; 0 where any length is allowed."""
         return 0.0 if self.end_step is None else (self.step - self.begin_step) / (self.end_step - self.begin_step)
 
+    def is_drum(self, part: int) -> bool:
+        """The part is declared as drums."""
+        return 0 <= part < len(self.programs) and self.programs[part] == DRUM_PROGRAM
+
+    def struck(self, pitch: int) -> None:
+        """Remember that a note begins here, in the running part."""
+        if self.is_drum(self.part):
+            return
+        self.onsets.append(self.step)
+        tops = self.tops.setdefault(self.part, [])
+        if tops and tops[-1][0] == self.step:
+            tops[-1] = self.step, max(pitch, tops[-1][1])
+        else:
+            tops.append((self.step, pitch))
+
     def copy(self) -> "Row":
         """An independent copy."""
         return replace(
@@ -66,4 +89,7 @@ class Row:
             sounding=dict(self.sounding),
             begun=dict(self.begun),
             ids=list(self.ids),
+            programs=list(self.programs),
+            onsets=list(self.onsets),
+            tops={part: list(tops) for part, tops in self.tops.items()},
         )
