@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from aurl.export.picture import PALETTE, picture, save_picture
+from aurl.export.picture import picture, save_picture
+from aurl.export.roll import PALETTE
 from aurl.midi.score import Notes, Score, Tempos, TimeSignatures, Track
 
 

@@ -14,16 +14,14 @@ from typing import Any, cast
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import PolyCollection
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MultipleLocator
 from numpy.typing import NDArray
 
+from aurl.export.roll import draw_lanes, lanes_of, row_limits
 from aurl.midi.clock import bar_ticks, seconds_at
-from aurl.midi.instruments import instrument_name
-from aurl.midi.score import Score, Track
+from aurl.midi.score import Score
 from aurl.storage import write_bytes
 
 WIDTH_INCHES = 14.0
@@ -37,30 +35,10 @@ SYSTEM_INCHES, ONE_SYSTEM_INCHES, DRUM_INCHES = 2.1, 4.2, 0.5
 DRUMS_ALONE_INCHES = 1.2
 LEGEND_ROW_INCHES, GAP_INCHES, BOTTOM_INCHES = 0.18, 0.45, 0.35
 ROUNDING = 1e-9
-MIN_SEMITONES = 24
 MAX_BAR_NUMBERS = 16
 """Bar numbers on one system; with more bars only every 2nd, 4th, 8th … is numbered."""
 MAX_LEGEND = 16
 LEGEND_COLUMNS = 6
-PALETTE = ("#4269d0", "#e8890c", "#d1495b", "#2a9d8f", "#3ca951", "#c2569b", "#8e5bd0", "#5b9bd5", "#8a5a3b", "#5f6b7a")
-FAINTEST = 0.3
-"""Opacity of velocity 0; velocity 127 is opaque."""
-NOTE_HEIGHT, NOTE_WIDTH = 0.86, 1 / 2000
-"""Semitones, and the least share of a system's width."""
-DRUM_WIDTH = 1 / 400
-"""Share of a system's width that a drum hit takes: written durations of drums mean nothing."""
-
-
-@dataclass(frozen=True)
-class _Lane:
-    """The notes of one track as drawn: start and end in seconds; `row` is the pitch, or a drum's place in the kit."""
-
-    track: Track
-    label: str
-    colour: str
-    start: NDArray[np.float64]
-    end: NDArray[np.float64]
-    row: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -90,7 +68,7 @@ def picture(score: Score, *, title: str = "") -> bytes:
     Colour is the instrument, opacity the velocity; solid vertical lines are bars, numbered above each system, and
     seconds are below it.
     """
-    lanes = _lanes(score)
+    lanes = lanes_of(score)
     pitched = [lane for lane in lanes if not lane.track.is_drum]
     drums = [lane for lane in lanes if lane.track.is_drum]
     length = max((float(lane.end.max()) for lane in lanes), default=0.0)
@@ -102,11 +80,11 @@ def picture(score: Score, *, title: str = "") -> bytes:
     figure, systems = _figure(
         len(edges) - 1, legend_rows, has_drums=bool(drums), has_pitched=bool(pitched or not drums)
     )
-    limits = _row_limits(pitched), _row_limits(drums, least=1)
+    limits = row_limits(pitched), row_limits(drums, least=1)
     for system, begin, end in zip(systems, edges[:-1], edges[1:], strict=True):
         for axis, chosen, (low, high) in zip((system.pitched, system.drums), (pitched, drums), limits, strict=True):
             if axis is not None:
-                _draw(axis, chosen, begin, end)
+                draw_lanes(axis, chosen, begin, end)
                 axis.set_ylim(low - 0.7, high + 0.7)
         _finish_system(system, bars, numbers, begin, end)
     systems[-1].bottom.set_xlabel("seconds", fontsize=8, labelpad=1)
@@ -129,31 +107,6 @@ def _numbered_bars(bars: NDArray[np.float64], edges: Sequence[float]) -> NDArray
     most = int(np.histogram(bars, edges)[0].max())
     stride = 1 << max(0, math.ceil(math.log2(max(most, 1) / MAX_BAR_NUMBERS)))
     return np.arange(0, len(bars), stride)
-
-
-def _lanes(score: Score) -> list[_Lane]:
-    sounding = [track for track in score.tracks if len(track.notes)]
-    kit = np.unique(np.concatenate([[], *(track.notes.pitch for track in sounding if track.is_drum)]))
-    lanes = []
-    for track, colour in zip(sounding, _colours(sounding), strict=True):
-        row = np.searchsorted(kit, track.notes.pitch) if track.is_drum else track.notes.pitch.astype(np.int64)
-        start, end = seconds_at(score, track.notes.onset), seconds_at(score, track.notes.offset)
-        lanes.append(_Lane(track, _label(track), colour, start, end, row))
-    return lanes
-
-
-def _colours(tracks: Sequence[Track]) -> list[str]:
-    """One colour per track while the palette lasts (four voices of one instrument stay apart), else per program."""
-    if len(tracks) <= len(PALETTE):
-        return list(PALETTE[: len(tracks)])
-    kinds = [(track.is_drum, track.program) for track in tracks]
-    known = list(dict.fromkeys(kinds))
-    return [PALETTE[known.index(kind) % len(PALETTE)] for kind in kinds]
-
-
-def _label(track: Track) -> str:
-    instrument = instrument_name(track.program, is_drum=track.is_drum)
-    return f"{track.name} ({instrument})" if track.name and track.name != instrument else instrument
 
 
 def _figure(count: int, legend_rows: int, *, has_drums: bool, has_pitched: bool) -> tuple[Figure, list[_System]]:
@@ -181,32 +134,6 @@ def _axis(figure: Figure, bottom: float, height: float) -> Axes:
     for spine in axis.spines.values():
         spine.set_color("#999999")
     return axis
-
-
-def _row_limits(lanes: list[_Lane], *, least: int = MIN_SEMITONES) -> tuple[float, float]:
-    low = min((int(lane.row.min()) for lane in lanes), default=60)
-    high = max((int(lane.row.max()) for lane in lanes), default=60)
-    missing = max(0, least - (high - low)) / 2
-    return low - missing, high + missing
-
-
-def _draw(axis: Axes, lanes: list[_Lane], begin: float, end: float) -> None:
-    axis.set_xlim(begin, end)
-    for lane in lanes:
-        seen = (lane.start < end) & (lane.end >= begin)
-        notes = lane.track.notes
-        left = lane.start[seen]
-        least = (end - begin) * (DRUM_WIDTH if lane.track.is_drum else NOTE_WIDTH)
-        right = left + least if lane.track.is_drum else np.maximum(lane.end[seen], left + least)
-        bottom = lane.row[seen] - NOTE_HEIGHT / 2
-        top = bottom + NOTE_HEIGHT
-        corners = np.stack([left, bottom, right, bottom, right, top, left, top], axis=1).reshape(-1, 4, 2)
-        colours = np.empty((len(left), 4))
-        colours[:, :3] = to_rgb(lane.colour)
-        colours[:, 3] = FAINTEST + (1 - FAINTEST) * notes.velocity[seen] / 127
-        axis.add_collection(
-            PolyCollection(cast("Any", corners), facecolors=colours, edgecolors="white", linewidths=0.25)
-        )
 
 
 def _finish_system(
