@@ -1,8 +1,8 @@
 """Logits → ids: temperature, top-k, top-p and min-p in a few batched operations, from uniform numbers drawn beforehand.
 
-Every filter keeps a prefix of the ids ordered by probability, so one ordered cumulative sum serves them all and the
-draw itself: the id is where the sum passes `uniform × kept mass` (inverse-CDF sampling). A row's result depends on
-that row alone, never on the size of the batch or on its neighbours.
+Top-k, top-p and min-p each keep a prefix of the ids ordered by probability, so one ordered cumulative sum serves them
+all and the draw itself: the id is where the sum passes `uniform × kept mass` (inverse-CDF sampling). A row's result
+depends on that row alone, never on the size of the batch or on its neighbours.
 
 torch computes the probabilities and finds the largest. What is left is a walk over the few that are kept, in plain
 Python: each further array operation costs 10 µs in a loop whose weights push everything else out of the cache.
@@ -110,12 +110,24 @@ class Sampler:
         scores = logits + bias
         for change in self._filters:
             scores = change(scores, histories)
+        drawn = self._choose(scores, uniforms)
+        return [self._fall_back(row, logits, bias, uniforms) if i is None else i for row, i in enumerate(drawn)]
+
+    def _choose(self, scores: Tensor, uniforms: Sequence[float]) -> list[int | None]:
+        """An id for each row, None where nothing is left to choose from."""
         if self._temperature < LEAST_TEMPERATURE:
             best, order = scores.max(-1)
-            drawn = [i if isfinite(score) else None for score, i in zip(best.tolist(), order.tolist(), strict=True)]
-        else:
-            drawn = self._draw(scores if self._temperature == 1 else scores / self._temperature, uniforms)
-        return [self._any_legal(bias[row], uniforms[row]) if i is None else i for row, i in enumerate(drawn)]
+            return [i if isfinite(score) else None for score, i in zip(best.tolist(), order.tolist(), strict=True)]
+        return self._draw(scores if self._temperature == 1 else scores / self._temperature, uniforms)
+
+    def _fall_back(self, row: int, logits: Tensor, bias: Tensor, uniforms: Sequence[float]) -> int:
+        """An id for a row of which nothing was left: by its scores before the filters, or else any that is legal."""
+        one = slice(row, row + 1)
+        chosen = self._choose(logits[one] + bias[one], uniforms[one])[0] if self._filters else None
+        if chosen is None:
+            return self._any_legal(bias[row], uniforms[row])
+        self._say("filtered", "the filters left nothing to follow: for one id they do not count")
+        return chosen
 
     def _draw(self, scores: Tensor, uniforms: Sequence[float]) -> list[int | None]:
         """An id for each row, None where nothing is left to draw from."""
@@ -139,9 +151,10 @@ class Sampler:
 
     def _kept(self, values: Sequence[float], reach: float) -> list[float]:
         """Cumulative sums of falling probabilities, as far as they are kept."""
-        sums, mass, floor = [], 0.0, values[0] * self._min_p
+        sums: list[float] = []
+        mass, floor = 0.0, values[0] * self._min_p
         for value in values:
-            if mass >= reach or value < floor:
+            if sums and (mass >= reach or value < floor):
                 break
             mass += value
             sums.append(mass)
