@@ -1,0 +1,1 @@
+"""How latents and measured factors of music belong together: MIG, SAP, and DCI (disentanglement, completeness, …)."""
