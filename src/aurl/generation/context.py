@@ -92,8 +92,10 @@ class Context:
 
     @torch.inference_mode()
     def keep(self, rows: Sequence[int]) -> None:
-        """Go on with these pieces only, in this order."""
-        self._histories = [self._histories[row] for row in rows]
+        """Go on with these pieces only, in this order; one that is named twice goes on as two."""
+        if list(rows) == list(range(len(self._histories))):
+            return
+        self._histories = [list(self._histories[row]) for row in rows]
         self.begins = [self.begins[row] for row in rows]
         self._latents = [self._latents[row] for row in rows] if self._latents else []
         if self._cache is not None:

@@ -3,21 +3,23 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from aurl.generation.constraints.kinds import Constraint
 from aurl.generation.constraints.mask import GrammarMask
-from aurl.generation.context import Context
+from aurl.generation.context import Context, header_length
+from aurl.generation.ending import end_at_length
+from aurl.generation.guidance import Guidance, GuidedContext
 from aurl.generation.latents import PieceLatents
 from aurl.generation.request import MAX_TOKENS
 from aurl.generation.sampling.sampler import Draws, Sampler
 from aurl.model.vae_gan import MusicTransformerVAEGAN
 from aurl.tokens.grammar import Grammar
 from aurl.tokens.rules import Stage
-from aurl.tokens.vocabulary import BOS, EOS, TIME_SHIFT
+from aurl.tokens.vocabulary import BOS, EOS
 
 SCORED_TOGETHER = 64
 """Steps whose log-likelihoods are taken at once: 64 softmaxes cost little more than one."""
@@ -96,6 +98,7 @@ class Engine:
         context: most ids that the model may see at once, its training length.
         max_note_steps: notes that last so long are ended; None: no limit.
         constraints: what pieces keep to beside the grammar.
+        guidance: how strongly they are drawn to what was asked; None: as the model is.
     """
 
     def __init__(
@@ -107,13 +110,14 @@ class Engine:
         context: int = 1024,
         max_note_steps: int | None = None,
         constraints: Sequence[Constraint] = (),
+        guidance: Guidance | None = None,
     ) -> None:
         self._model = model
         self._grammar = grammar
         self._sampler = sampler or Sampler()
         self._context = context
         self._max_note_steps = max_note_steps
-        self._constraints = constraints
+        self._constraints, self._guidance = constraints, guidance
         self._device = next(model.parameters()).device
 
     def start(
@@ -125,6 +129,7 @@ class Engine:
         may_end: bool = True,
         max_tokens: int = MAX_TOKENS,
         latents: LatentsOfSeed | None = None,
+        step: int | None = None,
     ) -> "Batch":
         """Pieces that all begin with `prompt`, one for each seed; nothing is computed before they are iterated.
 
@@ -135,14 +140,16 @@ class Engine:
             may_end: pieces may end by themselves before that length.
             max_tokens: most ids that are sampled for one piece, ≥ 1.
             latents: where a model with latents has them from; the prior where None.
+            step: where new music begins, of a prompt that leaves out a span; what then follows is whole by itself.
         """
         if latents is None and self._model.levels:
             latents = partial(PieceLatents, self._model)
+        mask = GrammarMask(self._grammar, len(seeds), self._constraints)
+        mask.replay(prompt if step is None else prompt[: header_length(prompt)], step=step)
         return Batch(
-            self._model,
-            GrammarMask(self._grammar, len(seeds), self._constraints),
+            mask,
+            self._context_of(prompt, [latents(seed) for seed in seeds] if latents else [], len(seeds)),
             self._sampler,
-            context=self._context,
             device=self._device,
             prompt=list(prompt),
             seeds=seeds,
@@ -150,8 +157,18 @@ class Engine:
             may_end=may_end,
             max_tokens=max_tokens,
             max_note_steps=self._max_note_steps,
-            latents=[latents(seed) for seed in seeds] if latents else [],
         )
+
+    def _context_of(
+        self, prompt: Sequence[int], latents: Sequence[PieceLatents], batch: int
+    ) -> Context | GuidedContext:
+        def told(ids: Sequence[int]) -> Context:
+            shape: dict[str, Any] = {"context": self._context, "batch": batch, "device": self._device}
+            return Context(self._model, prompt=ids, latents=latents, **shape)
+
+        if self._guidance is None or not self._guidance.counts:
+            return told(prompt)
+        return GuidedContext(told(prompt), told(self._guidance.untold(prompt)), self._guidance)
 
 
 def _any_length(ids: Sequence[int]) -> None:
@@ -163,11 +180,10 @@ class Batch:
 
     def __init__(
         self,
-        model: MusicTransformerVAEGAN,
         mask: GrammarMask,
+        context: Context | GuidedContext,
         sampler: Sampler,
         *,
-        context: int,
         device: torch.device,
         prompt: list[int],
         seeds: Sequence[int],
@@ -175,7 +191,6 @@ class Batch:
         may_end: bool,
         max_tokens: int,
         max_note_steps: int | None,
-        latents: Sequence[PieceLatents],
     ) -> None:
         self._max_note_steps = max_note_steps
         self.pieces = [Made(list(prompt)) for _ in seeds]
@@ -183,9 +198,7 @@ class Batch:
         self._sampler, self._length, self._may_end, self._max_tokens = sampler, length, may_end, max_tokens
         self._device = device
         self._draws = Draws(seeds)
-        self._mask = mask
-        mask.replay(prompt)
-        self._context = Context(model, context=context, prompt=prompt, batch=len(seeds), device=device, latents=latents)
+        self._mask, self._context = mask, context
         self._scores = _Scores()
         self._stopping = False
         if self._mask.rows[0].stage >= Stage.BODY:
@@ -267,20 +280,11 @@ class Batch:
         self._mask.advance(row, chosen)
 
     def _end(self, row: int) -> Iterator[Event]:
-        """The asked length is reached: what sounds lasts until there; silence at the end is no part of the piece."""
+        """The asked length is reached."""
         number, piece = self._rows[row]
-        state = self._mask.rows[row]
-        if state.begun:
-            last = TIME_SHIFT.start + state.left - 1
-            self._append(row, last)
-            yield Event(number, last)
-            yield from self._close(row, "length")
-            return
-        while TIME_SHIFT.start <= piece.ids[-1] < TIME_SHIFT.stop:
-            piece.ids.pop()
-        piece.ids.append(EOS)
+        added = end_at_length(self._mask, row, piece.ids)
         piece.ended = "length"
-        yield Event(number, EOS)
+        yield from (Event(number, chosen) for chosen in added)
 
     def _close(self, row: int, ending: Ending) -> Iterator[Event]:
         number, piece = self._rows[row]

@@ -87,7 +87,7 @@ def length_rule(
         _check_bars(codec)
 
     def steps(ids: Sequence[int]) -> int | None:
-        now = clock or _header_clock(ids)
+        now = clock or header_clock(ids)
         if bars is not None:
             return now.steps(now.beats_of_bars(bars), codec.time_base)
         return None if seconds is None else now.steps(now.beats_of_seconds(seconds), codec.time_base)
@@ -105,7 +105,8 @@ def _check_bars(codec: Codec) -> None:
         )
 
 
-def _header_clock(ids: Sequence[int]) -> Clock:
+def header_clock(ids: Sequence[int]) -> Clock:
+    """Tempo and meter as a header tells them; 120 BPM and 4/4 where it is silent."""
     facts = read_header(np.asarray(ids, np.int64))
     return clock_at(facts.tempos, facts.time_signatures)
 

@@ -32,6 +32,7 @@ class Row:
         tempo: TEMPO value of the header, −1 where it tells none.
         onsets: step of each note that is no drum's; this and the next are kept only where constraints ask.
         tops: part → step and highest pitch of all that begins there, step by step; without drums.
+        chord_step: when a CHORD was told last, −1 before the first.
         step: time so far.
         begin_step: from where the length is counted.
         end_step: where the piece has to end, None for anywhere.
@@ -51,6 +52,7 @@ class Row:
     tempo: int = NONE
     onsets: list[int] = field(default_factory=list)
     tops: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    chord_step: int = NONE
     step: int = 0
     begin_step: int = 0
     end_step: int | None = None
