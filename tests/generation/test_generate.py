@@ -163,12 +163,12 @@ def test_a_whole_song_is_continued_past_its_end(runs, tmp_path):
         ({"temperature": -0.5}, "temperature"),
         ({"seconds": 0.0}, "0.0 seconds"),
         ({"bars": 0}, "0 bars"),
-        ({"bars": 2, "seconds": 2.0}, "one in bars"),
-        ({"prompt_seconds": 2.0}, "without a prompt"),
+        ({"bars": 2, "seconds": 2.0}, "one in --bars"),
+        ({"prompt_seconds": 2.0}, "--prompt-seconds of no song"),
         ({"variation": 0.5}, "variation of no song"),
-        ({"variation": -0.5, "like": song()}, "variation is -0.5"),
-        ({"latent_temperature": -1.0}, "latent_temperature is -1.0"),
-        ({"prompt": song(), "prompt_seconds": -1.0}, "-1.0 seconds"),
+        ({"variation": -0.5, "like": song()}, "--variation -0.5"),
+        ({"latent_temperature": -1.0}, "--latent-temperature is -1.0"),
+        ({"prompt": song(), "prompt_seconds": -1.0}, "--prompt-seconds -1.0"),
         (
             {
                 "prompt": Score(tracks=song().tracks[:1]).map_notes(lambda n: n.take(n.onset > 4800)),

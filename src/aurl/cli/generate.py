@@ -1,197 +1,136 @@
-"""`aurl generate`: a run → new pieces as MIDI."""
+"""`aurl generate`: a run → new pieces."""
 
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from aurl.cli.options import Device, Force, Threads, complete_runs
+from aurl.cli.generate_options import Conditions, Constraints, Latents, Length, Sampling, What, Writing
+from aurl.cli.generate_request import make_request
+from aurl.cli.given import given_options
+from aurl.cli.options import Device, Threads
 from aurl.cli.output import Output
-from aurl.cli.pieces import Target, check_free, check_stdout, plan_targets, read_songs, write_pieces
+from aurl.cli.pieces import Written, write_piece, write_pieces
 from aurl.cli.signals import exit_code, listening
-from aurl.errors import ExitCode
+from aurl.cli.targets import PAGE_SUFFIX, STANDARD_STREAM, Target, Targets, check_free, check_stdout, plan_targets
+from aurl.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from aurl.export.choices import Choices
+    from aurl.generation.load import Loaded
     from aurl.generation.pieces import Piece
     from aurl.generation.request import Request
+    from aurl.progress import Interrupts
 
-RunName = Annotated[
-    str | None,
-    typer.Option(
-        "--run",
-        "-r",
-        metavar="NAME|FOLDER",
-        help="Name or folder of the run; the latest by default.",
-        autocompletion=complete_runs,
-    ),
-]
-Checkpoint = Annotated[
-    str, typer.Option("--checkpoint", metavar="best|latest|NAME", help="Which state of the model; the best by default.")
-]
-Out = Annotated[
-    str | None,
-    typer.Option(
-        "--output", "-o", metavar="FILE|FOLDER|-", help="Where to write; - for stdout; aurl-SEED.mid by default."
-    ),
-]
-Count = Annotated[int, typer.Option("--count", "-n", min=1, metavar="N", help="How many pieces; they are numbered.")]
-Seed = Annotated[
-    int | None, typer.Option("--seed", min=0, metavar="N", help="The same seed, the same bytes; drawn by default.")
-]
-Temperature = Annotated[
-    float | None,
-    typer.Option("--temperature", "-t", metavar="T", help="Below 1 safer, above 1 bolder; 0 takes the likeliest."),
-]
-TopK = Annotated[
-    int | None, typer.Option("--top-k", metavar="K", help="Draw from the K likeliest events only; 0: from all.")
-]
-TopP = Annotated[
-    float | None,
-    typer.Option("--top-p", metavar="P", help="Draw from the likeliest events that have probability P together."),
-]
-MinP = Annotated[
-    float | None,
-    typer.Option("--min-p", metavar="P", help="Drop events less likely than P times the likeliest."),
-]
-Seconds = Annotated[float | None, typer.Option("--seconds", metavar="S", help="Seconds of new music.")]
-Bars = Annotated[int | None, typer.Option("--bars", min=1, metavar="N", help="Bars of new music.")]
-PromptFile = Annotated[
-    str | None,
-    typer.Option("--prompt", metavar="FILE|-", help="A MIDI file or written music to continue; - for MIDI from stdin."),
-]
-PromptSeconds = Annotated[
-    float | None, typer.Option("--prompt-seconds", metavar="S", help="Continue after its first S seconds.")
-]
-Like = Annotated[
-    str | None,
-    typer.Option(
-        "--like",
-        metavar="FILE|-",
-        help="A song whose latents are taken, and its length; needs a model of mode vae or vae_gan.",
-    ),
-]
-Variation = Annotated[
-    float,
-    typer.Option("--variation", metavar="V", help="How far from the song; 1: as uncertain as the encoder is of it."),
-]
-Style = Annotated[
-    str | None, typer.Option("--style", metavar="NAME", help="One of the styles that the run knows; see latent.style.")
-]
-LatentTemperature = Annotated[
-    float | None,
-    typer.Option(
-        "--latent-temperature", metavar="T", help="How far latents of the prior are from its centre; 1 as trained."
-    ),
-]
-Picture = Annotated[Path | None, typer.Option("--picture", metavar="FILE.png", help="Draw each piece as a piano roll.")]
-
-ASKED = (
-    "prompt_seconds",
-    "variation",
-    "style",
-    "latent_temperature",
-    "temperature",
-    "top_k",
-    "top_p",
-    "min_p",
-    "seconds",
-    "bars",
-)
-"""Of a request, told in the JSON result as they are."""
+TOLD_OTHERWISE = ("run", "run_option", "checkpoint", "count", "seed")
+"""Options of pieces that the result tells in another place, or that are not asked of the model."""
 
 
 def generate(
     output: Output,
     *,
-    run: RunName = None,
-    checkpoint: Checkpoint = "best",
-    out: Out = None,
-    count: Count = 1,
-    seed: Seed = None,
-    temperature: Temperature = None,
-    top_k: TopK = None,
-    top_p: TopP = None,
-    min_p: MinP = None,
-    seconds: Seconds = None,
-    bars: Bars = None,
-    prompt: PromptFile = None,
-    prompt_seconds: PromptSeconds = None,
-    like: Like = None,
-    variation: Variation = 0.0,
-    style: Style = None,
-    latent_temperature: LatentTemperature = None,
-    picture: Picture = None,
+    what: What,
+    length: Length,
+    sampling: Sampling,
+    constraints: Constraints,
+    conditions: Conditions,
+    latents: Latents,
+    writing: Writing,
     threads: Threads = None,
     device: Device = None,
-    force: Force = False,
 ) -> ExitCode | None:
-    """Write new pieces with a trained model."""
-    from aurl.generation.request import Request, draw_seed
+    """Write new pieces with a trained model: from nothing, after a song, like one, or between two."""
+    from aurl.generation.generate import opened
 
-    folder = _run_folder(output, run)
-    continued, liked = read_songs(prompt, like)
-    request = Request(
-        count=count,
-        seed=draw_seed() if seed is None else seed,
-        seconds=seconds,
-        bars=bars,
-        prompt=continued,
-        prompt_seconds=prompt_seconds,
-        like=liked,
-        variation=variation,
-        style=style,
-        latent_temperature=latent_temperature,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        min_p=min_p,
-    )
-    targets = _targets(output, out, picture, request, force=force)
-    pieces, stop = _make(output, folder, request, checkpoint=checkpoint, threads=threads, device=device)
-    write_pieces(output, pieces, targets, facts=_facts(folder, request, checkpoint, prompt=prompt, like=like))
-    return None if stop is None else exit_code(stop)
+    folder = _run_folder(output, what)
+    groups = (what, length, sampling, constraints, conditions, latents)
+    asked = {name: value for group in groups for name, value in asdict(group).items() if name not in TOLD_OTHERWISE}
+    request = make_request(*groups)
+    targets = _targets(output, writing, request)
+    with (
+        opened(folder, checkpoint=what.checkpoint, threads=threads, device=device or "auto") as loaded,
+        listening(output.note) as interrupts,
+    ):
+        facts = {"run": folder, "mode": loaded.profile.model.mode, "checkpoint": what.checkpoint, **asked}
+        choices = _choices(loaded, request, asked, device, threads) if writing.choices else None
+        if writing.stream:
+            from aurl.cli.streaming import print_stream
+
+            keep = partial(_keep, output, iter(targets.pieces), targets.soundfont, choices)
+            print_stream(output, loaded, request, keep, facts=facts, interrupts=interrupts)
+        else:
+            write_pieces(output, _pieces(output, loaded, request, interrupts), targets, facts=facts, choices=choices)
+    return None if interrupts.stop is None else exit_code(interrupts.stop)
 
 
-def _run_folder(output: Output, run: str | None) -> Path:
+def _run_folder(output: Output, what: What) -> Path:
     from aurl.home import Home
 
-    folder = Home.locate().run(run)
-    if run is None:
+    if what.run and what.run_option and what.run != what.run_option:
+        raise UsageError(f"{what.run} and --run {what.run_option} are two runs", hint="name one of them")
+    name = what.run or what.run_option
+    folder = Home.locate().run(name)
+    if name is None:
         output.note(f"run: {folder.name}, the latest")
     return folder
 
 
-def _targets(output: Output, out: str | None, picture: Path | None, request: "Request", *, force: bool) -> list[Target]:
-    check_stdout(output, out, request.count)
-    targets = list(plan_targets(out, picture, count=request.count, seed=request.seed))
-    if not force:
+def _targets(output: Output, writing: Writing, request: "Request") -> Targets:
+    outs = writing.out or []
+    if writing.stream and (STANDARD_STREAM in outs or any(out.endswith(PAGE_SUFFIX) for out in outs)):
+        raise UsageError("--stream writes to stdout itself, and makes no page", hint="write to files: -o out.mid")
+    check_stdout(output, outs, request.total)
+    if writing.stream and not outs and writing.picture is None:
+        return Targets(tuple(Target(()) for _ in range(request.total)))
+    if request.interpolate and not outs:
+        outs = [f"aurl-{request.seed}.mid"]  # all steps have one seed: their numbers tell them apart
+    targets = plan_targets(
+        outs,
+        writing.picture,
+        count=request.total,
+        seed=request.seed,
+        choices=writing.choices,
+        soundfont=writing.soundfont,
+    )
+    if not writing.force:
         check_free(targets)
     return targets
 
 
-def _facts(run: Path, request: "Request", checkpoint: str, **asked: str | None) -> dict[str, object]:
-    """What makes the same pieces again, seeds apart; null is what the run's profile says."""
-    from aurl.profile import read_resolved
+def _choices(
+    loaded: "Loaded", request: "Request", asked: Mapping[str, Any], device: str | None, threads: int | None
+) -> "Choices":
+    from aurl.export.choices import gather_choices
 
-    mode = read_resolved(run / "profile.toml").model.mode
-    facts = {"run": run, "mode": mode, "checkpoint": checkpoint, **asked}
-    return facts | {name: getattr(request, name) for name in ASKED}
+    return gather_choices(
+        loaded.run,
+        request,
+        defaults=loaded.profile.generation,
+        checkpoint=loaded.checkpoint.name,
+        device=device,
+        threads=threads,
+        command=given_options(generate, asked, without=()),
+    )
 
 
-def _make(
-    output: Output, run: Path, request: "Request", *, checkpoint: str, threads: int | None, device: str | None
-) -> tuple[list["Piece"], int | None]:
-    """The pieces, and the signal that ended them early, if any."""
-    from aurl.generation.generate import generate
+def _keep(
+    output: Output,
+    targets: Iterator[Target],
+    soundfont: Path | None,
+    choices: "Choices | None",
+    piece: "Piece",
+) -> Written:
+    """Write a piece that has been streamed to its files, if it has any."""
+    return write_piece(output, piece, next(targets), soundfont=soundfont, choices=choices)
 
-    with output.progress() as report, listening(output.note) as interrupts:
-        pieces = generate(
-            run,
-            request,
-            checkpoint=checkpoint,
-            threads=threads,
-            device=device or "auto",
-            report=report,
-            interrupts=interrupts,
-        )
-    return pieces, interrupts.stop
+
+def _pieces(output: Output, loaded: "Loaded", request: "Request", interrupts: "Interrupts") -> Iterator["Piece"]:
+    """Each piece when it is made; the last of the progress is shown before anything is said of them."""
+    from aurl.generation.making import Making
+    from aurl.generation.pieces import each_piece
+    from aurl.latent.directions import ensure_directions
+
+    with output.progress() as report:
+        making = Making.of(loaded, request, directions=partial(ensure_directions, report=report))
+        yield from each_piece(making, report=report, interrupts=interrupts)

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import torch
 
-from aurl.generation.load import BEST, choose_device, load_run
-from aurl.generation.pieces import Piece, make_pieces
+from aurl.generation.directions import load_directions
+from aurl.generation.load import BEST, Loaded, choose_device, load_run
+from aurl.generation.making import FindDirections, Making
+from aurl.generation.pieces import Piece, each_piece
 from aurl.generation.request import Request
 from aurl.progress import Interrupts, Report, silent
 
@@ -25,6 +27,7 @@ def generate(
     device: str = "auto",
     report: Report = silent,
     interrupts: Interrupts | None = None,
+    directions: FindDirections = load_directions,
 ) -> list[Piece]:
     """New pieces by the model of a run.
 
@@ -36,6 +39,7 @@ def generate(
         device: "auto", "cpu", "cuda", …
         report: told of seconds or bars made.
         interrupts: when it asks to stop, pieces end where they are and those not begun are left out.
+        directions: of attributes, called if the request is about them.
 
     Raises:
         UsageError: an argument out of range, a length that the run cannot count in, or a wish about latents that its
@@ -44,18 +48,18 @@ def generate(
         DamagedError: a file of the run differs from its checksum.
         Rejected: a song cannot be used.
     """
+    with opened(run_folder, checkpoint=checkpoint, threads=threads, device=device) as loaded:
+        return list(each_piece(Making.of(loaded, request, directions=directions), report=report, interrupts=interrupts))
+
+
+@contextmanager
+def opened(
+    run_folder: Path, *, checkpoint: str = BEST, threads: int | None = None, device: str = "auto"
+) -> Iterator[Loaded]:
+    """The model of a run, and torch with as many threads as suit it; arguments and errors are those of `generate`."""
     loaded = load_run(run_folder, checkpoint=checkpoint, device=choose_device(device))
     with using_threads(threads or (1 if loaded.parameters < ONE_THREAD_PARAMETERS else None)):
-        return make_pieces(
-            loaded.model,
-            loaded.codec,
-            request,
-            context=loaded.profile.data.seq_len,
-            defaults=loaded.profile.generation,
-            preprocess=loaded.preprocess,
-            report=report,
-            interrupts=interrupts,
-        )
+        yield loaded
 
 
 @contextmanager

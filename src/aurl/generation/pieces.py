@@ -1,29 +1,23 @@
 """From a model to finished pieces, batch after batch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aurl.generation.engine import Batch, Ending, Engine, Made
-from aurl.generation.plan import make_plan
-from aurl.generation.prompt import Prompt
+from aurl.generation.beam.search import Beams
+from aurl.generation.engine import Batch, Ending, Made
+from aurl.generation.making import Making
 from aurl.generation.request import Request
-from aurl.generation.sampling.sampler import Sampler
 from aurl.midi.score import Score
 from aurl.model.vae_gan import MusicTransformerVAEGAN
 from aurl.profile import Generation
 from aurl.progress import Interrupts, Progress, Report, silent
 from aurl.tokens.codec import Codec
-from aurl.tokens.grammar import Grammar
-from aurl.tokens.vocabulary import STEPS_PER_BEAT
 
-BATCH_SIZE = 16
 EVENTS_PER_REPORT = 256
-SAMPLING = ("temperature", "top_k", "top_p", "min_p")
-"""What a request may leave to the profile, and a sampler wants to know."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +25,7 @@ class Piece:
     """A new piece.
 
     Args:
-        score: prompt and continuation, with the prompt's maps or what the piece's header says.
+        score: prompt and continuation, with the prompt's maps or what the piece's header says; mended, if asked.
         ids: BOS … EOS.
         seed: makes the same piece again.
         nats: negative log-likelihood of the sampled ids under the model (temperature 1, nothing masked), given their
@@ -40,6 +34,7 @@ class Piece:
         prompt_tokens: how many ids were given.
         ended: "eos" by itself, "length" as long as asked, "tokens" at the most ids, "stopped" when interrupted.
         latents: level → how many latents its ids were told of, empty without latents.
+        broken: what of the constraints it does not keep to, in words.
     """
 
     score: Score
@@ -50,6 +45,7 @@ class Piece:
     prompt_tokens: int
     ended: Ending
     latents: dict[str, int] = field(default_factory=dict)
+    broken: tuple[str, ...] = ()
 
     @property
     def nats_per_token(self) -> float:
@@ -85,45 +81,42 @@ def make_pieces(
             model has not.
         Rejected: a song cannot be used.
     """
+    making = Making(model, codec, request, context=context, defaults=defaults, preprocess=preprocess)
+    return list(each_piece(making, report=report, interrupts=interrupts))
+
+
+def each_piece(making: Making, *, report: Report = silent, interrupts: Interrupts | None = None) -> Iterator[Piece]:
+    """The same, in their order; those that are made together are forgotten before the next ones begin."""
     interrupts = interrupts or Interrupts()
-    engine = _engine(model, codec, request, context=context, defaults=defaults)
-    plan = make_plan(model, codec, request, context=context, defaults=defaults, preprocess=preprocess)
-    told = _Told(report, plan.each, plan.unit, request.count)
-    pieces: list[Piece] = []
-    for begin in range(0, request.count, BATCH_SIZE):
-        if interrupts.stop is not None:
-            break
-        seeds = request.seeds[begin : begin + BATCH_SIZE]
-        batch = engine.start(
-            plan.begin,
-            seeds=seeds,
-            length=plan.length,
-            may_end=request.may_end,
-            max_tokens=request.max_tokens,
-            latents=plan.latents,
-        )
-        _run(batch, told, interrupts, finished=begin)
-        latents = [{level.name: level.count(len(made.ids) - 1) for level in model.levels} for made in batch.pieces]
-        for made, seed, counts in zip(batch.pieces, seeds, latents, strict=True):
-            pieces.append(_piece(made, codec, plan.prompt, seed, counts))
-    return pieces
+    told = _Told(report, making.plan.each, making.plan.unit, making.request.total)
+    for block in making.blocks():
+        pieces: dict[int, Piece] = {}
+        for numbers, batch in block:
+            if interrupts.stop is not None:
+                break
+            _run(batch, told, interrupts)
+            pieces |= {number: finish(making, made, number) for number, made in zip(numbers, batch.pieces, strict=True)}
+        yield from (pieces[number] for number in sorted(pieces))
 
 
-def _engine(
-    model: MusicTransformerVAEGAN, codec: Codec, request: Request, *, context: int, defaults: Generation
-) -> Engine:
-    return Engine(
-        model,
-        Grammar.of(codec, allow_zero_length=False),
-        sampler=_sampler(request, defaults),
-        context=context,
-        max_note_steps=round(defaults.max_note_beats * STEPS_PER_BEAT) or None,
+def finish(making: Making, made: Made, number: int) -> Piece:
+    """The piece of this number, now that it has ended."""
+    ids, prompt = np.array(made.ids, np.uint16), making.plan.prompt
+    score = making.codec.decode(ids, prompt.maps if prompt else None)
+    if making.request.mend:
+        for constraint in making.constraints:
+            score = constraint.mend(score)
+    return Piece(
+        score=score,
+        ids=ids,
+        seed=making.request.seed_of(number),
+        nats=made.nats,
+        sampled=made.sampled,
+        prompt_tokens=len(making.plan.begin),
+        ended=made.ended,
+        latents={level.name: level.count(len(ids) - 1) for level in making.model.levels},
+        broken=tuple(fault for constraint in making.constraints for fault in constraint.broken(score)),
     )
-
-
-def _sampler(request: Request, defaults: Generation) -> Sampler:
-    asked: dict[str, Any] = {name: getattr(request, name) for name in SAMPLING}
-    return Sampler(**{name: getattr(defaults, name) if value is None else value for name, value in asked.items()})
 
 
 @dataclass
@@ -134,27 +127,22 @@ class _Told:
     each: float
     unit: str
     count: int
+    finished: int = 0
     tokens: int = 0
 
-    def __call__(self, done: float, *, finished: int) -> None:
-        total = round(self.each * self.count)
-        note = f"{finished} of {self.count} pieces, {self.tokens:,} tokens"
-        self.report(Progress("generate", min(int(self.each * done), total), total, self.unit, note))
+    def __call__(self, done: float = 0.0, *, finished: int = 0) -> None:
+        """With so many pieces' worth of music of the present batch, and so many of its pieces whole."""
+        total, made = round(self.each * self.count), int(self.each * (self.finished + done))
+        note = f"{self.finished + finished} of {self.count} pieces, {self.tokens:,} tokens"
+        self.report(Progress("generate", min(made, total), total, self.unit, note))
 
 
-def _run(batch: Batch, told: _Told, interrupts: Interrupts, *, finished: int) -> None:
+def _run(batch: Batch | Beams, told: _Told, interrupts: Interrupts) -> None:
     for _ in batch:
         told.tokens += 1
         if told.tokens % EVENTS_PER_REPORT == 0:
-            told(finished + batch.progress(), finished=finished + batch.finished)
+            told(batch.progress(), finished=batch.finished)
         if interrupts.stop is not None:
             batch.stop()
-    done = finished + len(batch.pieces)
-    told(done, finished=done)
-
-
-def _piece(made: Made, codec: Codec, prompt: Prompt | None, seed: int, latents: dict[str, int]) -> Piece:
-    ids = np.array(made.ids, np.uint16)
-    given = len(prompt.ids) if prompt else 1
-    score = codec.decode(ids, prompt.maps if prompt else None)
-    return Piece(score, ids, seed, made.nats, made.sampled, given, made.ended, latents)
+    told.finished += len(batch.pieces)
+    told()

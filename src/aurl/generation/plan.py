@@ -2,16 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from aurl.errors import UsageError
 from aurl.generation.context import elapsed_steps
-from aurl.generation.engine import LengthRule
+from aurl.generation.engine import LatentsOfSeed, LengthRule
+from aurl.generation.interpolation import places
 from aurl.generation.length import length_rule
 from aurl.generation.prompt import Prompt, load_prompt, load_song
 from aurl.generation.request import Request
 from aurl.generation.source import LatentSource
 from aurl.midi.clock import seconds_at
+from aurl.midi.score import Score
+from aurl.model.latents.levels import Latents
 from aurl.model.prior.conditions import UNKNOWN
 from aurl.model.vae_gan import MusicTransformerVAEGAN
 from aurl.profile import Generation
@@ -20,22 +25,33 @@ from aurl.tokens.vocabulary import BOS
 
 
 @dataclass(frozen=True)
+class Variant:
+    """How one of the pieces that are made of each seed is made.
+
+    Args:
+        length: how long the new music may become.
+        latents: seed → latents of the piece; None for a model without.
+    """
+
+    length: LengthRule
+    latents: LatentsOfSeed | None
+
+
+@dataclass(frozen=True)
 class Plan:
     """How all pieces of a request are made.
 
     Args:
         prompt: what they continue, None without.
-        length: how long the new music may become.
-        each: the same for people, in `unit`.
+        variants: one for each piece that is made of a seed; several are the steps of an interpolation.
+        each: how long a piece becomes, for people, in `unit`.
         unit: "seconds" or "bars".
-        latents: seed → latents of the piece; None for a model without.
     """
 
     prompt: Prompt | None
-    length: LengthRule
+    variants: Sequence[Variant]
     each: float
     unit: str
-    latents: LatentSource | None
 
     @property
     def begin(self) -> list[int]:
@@ -44,11 +60,15 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class _Like:
+class _Song:
     """The ids of a song that pieces are to be like, and how long it is."""
 
     ids: list[int]
     seconds: float
+
+    @property
+    def steps(self) -> int:
+        return elapsed_steps(self.ids)
 
 
 def make_plan(
@@ -59,27 +79,60 @@ def make_plan(
     context: int,
     defaults: Generation,
     preprocess: Sequence[Mapping[str, Any]] = (),
+    shift: Latents | None = None,
 ) -> Plan:
-    """Read the songs of a request and find out what they mean; arguments and errors are those of `make_pieces`."""
-    _check_latents(model, request)
+    """Read the songs of a request and find out what they mean; arguments and errors are those of `make_pieces`.
+
+    Args:
+        model: in evaluation mode.
+        codec: of its ids.
+        request: which pieces.
+        context: most ids that the model may see at once.
+        defaults: what holds, `settle`.
+        preprocess: done to songs.
+        shift: level → (size,), what latents are moved by.
+    """
+    check_latents(model, request)
     style = _style(model, request.style)
-    prompt = like = None
+    prompt = None
     if request.prompt is not None:
         prompt = load_prompt(request.prompt, codec, preprocess=preprocess, seconds=request.prompt_seconds)
-    if request.like is not None:
-        score, encoded = load_song(request.like, codec, preprocess=preprocess)
-        like = _Like(encoded.ids.tolist(), float(seconds_at(score, [score.end_tick])[0]))
-    length, each, unit = _length(request, codec, defaults, prompt, like)
-    latents = _latents(model, request, prompt, like, style=style, context=context, defaults=defaults)
-    return Plan(prompt, length, each, unit, latents)
+    songs = [_load(song, codec, preprocess) for song in request.interpolate or (request.like,) if song is not None]
+    lengths, each, unit = _lengths(request, codec, defaults, prompt, songs)
+    if not model.levels:
+        return Plan(prompt, [Variant(length, None) for length in lengths], each, unit)
+    source = LatentSource(
+        model,
+        context=context,
+        prompt=prompt.ids if prompt else [BOS],
+        like=songs[0].ids if songs else None,
+        toward=songs[1].ids if request.interpolate else None,
+        keep=request.keep,
+        variation=request.variation,
+        temperature=defaults.latent_temperature,
+        style=style,
+        shift=shift,
+    )
+    latents = [partial(source, place=place) for place in _places(request)]
+    return Plan(prompt, [Variant(*pair) for pair in zip(lengths, latents, strict=True)], each, unit)
 
 
-def _check_latents(model: MusicTransformerVAEGAN, request: Request) -> None:
-    asked = {"like": request.like, "latent_temperature": request.latent_temperature}
-    for name, value in asked.items():
+def check_latents(model: MusicTransformerVAEGAN, request: Request) -> None:
+    """Refuse wishes about latents of a model without.
+
+    Raises:
+        UsageError: there is such a wish.
+    """
+    asked = {
+        "--like": request.like,
+        "--interpolate": request.interpolate,
+        "--more": request.more or None,
+        "--latent-temperature": request.latent_temperature,
+    }
+    for option, value in asked.items():
         if value is not None and not model.levels:
             raise UsageError(
-                f"{name} is about latents, and this model of mode transformer has none",
+                f"{option} is about latents, and this model of mode transformer has none",
                 hint="train one that has: aurl train --profile vae; or continue a song: --prompt song.mid",
             )
 
@@ -98,37 +151,29 @@ def _style(model: MusicTransformerVAEGAN, name: str | None) -> int:
     return model.styles.index(name)
 
 
-def _length(
-    request: Request, codec: Codec, defaults: Generation, prompt: Prompt | None, like: _Like | None
-) -> tuple[LengthRule, float, str]:
-    """The rule, and how many of which unit that is."""
-    if like is not None and request.seconds is None and request.bars is None:
-        steps = elapsed_steps(like.ids)
-        return lambda _: steps, like.seconds, "seconds"
+def _load(song: Path | Score, codec: Codec, preprocess: Sequence[Mapping[str, Any]]) -> _Song:
+    score, encoded = load_song(song, codec, preprocess=preprocess)
+    return _Song(encoded.ids.tolist(), float(seconds_at(score, [score.end_tick])[0]))
+
+
+def _places(request: Request) -> list[float]:
+    return places(request.places) if request.interpolate else [0.0]
+
+
+def _lengths(
+    request: Request, codec: Codec, defaults: Generation, prompt: Prompt | None, songs: Sequence[_Song]
+) -> tuple[list[LengthRule], float, str]:
+    """The rule for each place, and how many of which unit that is."""
+    at = _places(request)
+    if songs and request.seconds is None and request.bars is None:
+        first, last = songs[0], songs[-1]
+        steps = [round((1 - place) * first.steps + place * last.steps) for place in at]
+        return [partial(_fixed, count) for count in steps], (first.seconds + last.seconds) / 2, "seconds"
     seconds = defaults.max_seconds if request.seconds is None else request.seconds
     length = length_rule(codec, seconds=seconds, bars=request.bars, clock=prompt.clock if prompt else None)
-    return (length, seconds, "seconds") if request.bars is None else (length, request.bars, "bars")
+    each, unit = (seconds, "seconds") if request.bars is None else (float(request.bars), "bars")
+    return [length] * len(at), each, unit
 
 
-def _latents(
-    model: MusicTransformerVAEGAN,
-    request: Request,
-    prompt: Prompt | None,
-    like: _Like | None,
-    *,
-    style: int,
-    context: int,
-    defaults: Generation,
-) -> LatentSource | None:
-    if not model.levels:
-        return None
-    asked = request.latent_temperature
-    return LatentSource(
-        model,
-        context=context,
-        prompt=prompt.ids if prompt else [BOS],
-        like=like.ids if like else None,
-        variation=request.variation,
-        temperature=defaults.latent_temperature if asked is None else asked,
-        style=style,
-    )
+def _fixed(steps: int, ids: Sequence[int]) -> int:
+    return steps

@@ -1,5 +1,6 @@
 """Songs as training would have seen them: the head of one as the beginning of a new piece, or all of it."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ from aurl.tokens.codec import Codec, Encoded
 from aurl.tokens.maps import Maps
 from aurl.tokens.positions import elapsed_steps
 from aurl.tokens.timing import to_steps, to_ticks
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def load_prompt(
         Rejected: the file cannot be used.
     """
     if seconds is not None and not seconds > 0:
-        raise UsageError(f"a prompt of {seconds} seconds is empty", hint="give more than 0")
+        raise UsageError(f"--prompt-seconds {seconds} is no part of a song", hint="give more than 0")
     score, encoded = load_song(song, codec, preprocess=preprocess)
     ids = encoded.ids[:-1].astype(np.int64)
     if seconds is not None:
@@ -91,13 +94,25 @@ def _name(song: Path | Score) -> str:
     return song.name if isinstance(song, Path) else "the song"
 
 
+def read_song(data: bytes, name: str) -> Score:
+    """What is in a file of MIDI or written music; a line in the log says what was mended.
+
+    Raises:
+        Rejected: it cannot be used.
+    """
+    found = read_any(data, name=name)
+    if found.repairs:
+        mended = ", ".join(f"{repair.replace('_', ' ')} ({count})" for repair, count in sorted(found.repairs.items()))
+        logger.warning("%s was repaired: %s", name, mended)
+    return found.score
+
+
 def _score(song: Path) -> Score:
-    """What is in a file of MIDI or written music."""
     try:
         data = read_source(str(song), MAX_BYTES + 1)
     except OSError as error:
         raise Rejected(RejectReason.UNREADABLE, error.strerror or str(error), name=str(song)) from error
-    return read_any(data, name=str(song)).score
+    return read_song(data, str(song))
 
 
 def _prompt(ids: list[int], maps: Maps, end_tick: int) -> Prompt:

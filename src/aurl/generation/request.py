@@ -1,17 +1,20 @@
 """What a user asks of new pieces."""
 
-import math
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aurl.errors import UsageError
+from aurl.generation.beam import Beam
+from aurl.generation.request_faults import check
 from aurl.midi.score import Score
+from aurl.profile.sections import Component
 
 SEED_LIMIT = 2**31
 """Seeds drawn for the user stay short enough to be typed again."""
-MAX_SEED = 2**63 - 1
 MAX_TOKENS = 65_536
+STEPS = 7
+"""Of an interpolation, where nothing is said: both ends, the middle, and two between each."""
 
 
 def draw_seed() -> int:
@@ -28,14 +31,20 @@ class Request:
     piece like a song becomes as long as the song.
 
     Args:
-        count: how many pieces.
+        count: how many pieces; of an interpolation, how many of them.
         seed: piece i is made with seed + i; drawn where it is not given.
         seconds: of new music.
         bars: of new music, in the meter of the prompt or of the piece's header (4/4 without).
         prompt: a song to continue.
         prompt_seconds: how much of it; None for all.
-        like: a song whose latents are taken; this, `variation` and `latent_temperature` need a model with latents.
+        like: a song whose latents are taken; this and what follows up to `hold`, like `latent_temperature`, need a
+            model with latents.
         variation: ≥ 0, how many deviations of their posterior latents are away from its mean; 1 draws from it.
+        interpolate: two songs; pieces lead from one to the other.
+        steps: ≥ 2, how many pieces that takes, both ends included; `STEPS` where None.
+        keep: levels whose latents stay those of the song, or of the first of two.
+        more: attribute → how many deviations of it among the music that was learnt from; see `Directions`.
+        hold: attributes that are not among them stay as they are.
         style: of the pieces, one of those that the run knows; latents are drawn for it, so no song can be given beside.
         latent_temperature: ≥ 0, factor of the noise that the prior draws latents with; this and the next four are the
             profile's where None.
@@ -43,10 +52,15 @@ class Request:
         top_k: ≥ 0.
         top_p: 0 to 1.
         min_p: 0 to 1.
+        filters: what is done to scores before an id is drawn; each takes the place of the profile's of its kind, whose
+            others stay.
+        constraints: what pieces keep to beside the grammar; likewise.
+        mend: pieces are made to keep to them when they are whole, and not while they grow.
+        beam: search for likely pieces instead of drawing ids.
         max_tokens: most ids that are sampled for one piece.
 
     Raises:
-        UsageError: no pieces, a number out of range, two lengths, or what a song must be given for, or must not.
+        UsageError: no pieces, a number out of range, or wishes of which one says what the other denies.
     """
 
     count: int = 1
@@ -57,41 +71,46 @@ class Request:
     prompt_seconds: float | None = None
     like: Path | Score | None = None
     variation: float = 0.0
+    interpolate: tuple[Path | Score, Path | Score] | None = None
+    steps: int | None = None
+    keep: tuple[str, ...] = ()
+    more: Mapping[str, float] = field(default_factory=dict)
+    hold: bool = False
     style: str | None = None
     latent_temperature: float | None = None
     temperature: float | None = None
     top_k: int | None = None
     top_p: float | None = None
     min_p: float | None = None
+    filters: tuple[Component, ...] = ()
+    constraints: tuple[Component, ...] = ()
+    mend: bool = False
+    beam: Beam | None = None
     max_tokens: int = MAX_TOKENS
 
     def __post_init__(self) -> None:
-        if self.count < 1:
-            raise UsageError(f"{self.count} pieces are nothing to make", hint="give 1 or more")
-        last = MAX_SEED - self.count
-        if not 0 <= self.seed <= last:
-            raise UsageError(f"seed {self.seed} is out of range", hint=f"give a whole number from 0 to {last}")
-        if self.seconds is not None and self.bars is not None:
-            raise UsageError("a piece cannot have a length in seconds and one in bars", hint="give one of them")
-        if self.prompt is None and self.prompt_seconds is not None:
-            raise UsageError("prompt_seconds without a prompt", hint="name a song to continue: --prompt song.mid")
-        if not 0 <= self.variation < math.inf:
-            raise UsageError(
-                f"variation is {self.variation}", hint="give a number ≥ 0; 0 stays with the song's latents"
-            )
-        if self.like is None and self.variation:
-            raise UsageError("variation of no song", hint="name the song that pieces are to be like: --like song.mid")
-        if self.style is not None and not (self.prompt is None and self.like is None):
-            raise UsageError("a piece has the style of the song that is given", hint="leave out the style, or the song")
-        if self.latent_temperature is not None and not 0 <= self.latent_temperature < math.inf:
-            raise UsageError(f"latent_temperature is {self.latent_temperature}", hint="give a number ≥ 0, such as 0.8")
+        check(self)
 
     @property
     def seeds(self) -> range:
-        """One for each piece."""
+        """One for each piece; for each interpolation where there are such."""
         return range(self.seed, self.seed + self.count)
+
+    @property
+    def places(self) -> int:
+        """How many pieces are made of one seed."""
+        return 1 if self.interpolate is None else self.steps or STEPS
+
+    @property
+    def total(self) -> int:
+        """How many pieces are made."""
+        return self.count * self.places
+
+    def seed_of(self, number: int) -> int:
+        """The seed of a piece, counted from 0; all steps of an interpolation have the same, and follow each other."""
+        return self.seed + number // self.places
 
     @property
     def may_end(self) -> bool:
         """Whether pieces may end by themselves: no length is asked, and no song has one."""
-        return self.seconds is None and self.bars is None and self.like is None
+        return self.seconds is None and self.bars is None and self.like is None and self.interpolate is None

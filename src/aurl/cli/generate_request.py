@@ -1,0 +1,105 @@
+"""The options of `aurl generate` → the request that the library knows."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from aurl.cli.generate_options import Conditions, Constraints, Latents, Length, Sampling, What
+from aurl.cli.generate_values import read_numbers, read_pairs, read_range, split_values
+from aurl.cli.songs import read_songs
+from aurl.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from aurl.generation.beam import Beam
+    from aurl.generation.request import Request
+
+FILTERS = {
+    "typical": ("typical", "mass"),
+    "eta": ("eta", "epsilon"),
+    "repetition": ("repetition", "penalty"),
+    "no_repeat": ("no_repeat", "size"),
+}
+"""Field of the options → kind of filter, and its main option."""
+CONSTRAINTS = {
+    "scale": ("scale", "key"),
+    "max_polyphony": ("polyphony", "voices"),
+    "max_density": ("density", "most"),
+    "grid": ("grid", "grid"),
+    "no_copy": ("no_copy", "notes"),
+}
+
+
+def make_request(
+    what: What, length: Length, sampling: Sampling, constraints: Constraints, conditions: Conditions, latents: Latents
+) -> "Request":
+    """What the options ask.
+
+    Raises:
+        UsageError: a value that means nothing, or wishes of which one says what the other denies.
+        NotFoundError: a song is not there.
+    """
+    from aurl.generation.request import Request, draw_seed
+
+    one, other = latents.interpolate or (None, None)
+    names = (("--prompt", what.prompt), ("--like", latents.like), ("--interpolate", one), ("--interpolate", other))
+    prompt, like, first, last = read_songs(names)
+    return Request(
+        count=what.count,
+        seed=draw_seed() if what.seed is None else what.seed,
+        prompt=prompt,
+        prompt_seconds=what.prompt_seconds,
+        seconds=length.seconds,
+        bars=length.bars,
+        temperature=sampling.temperature,
+        top_k=sampling.top_k,
+        top_p=sampling.top_p,
+        min_p=sampling.min_p,
+        filters=_filters(sampling),
+        beam=_beam(sampling.beam),
+        constraints=_constraints(constraints),
+        mend=constraints.mend,
+        style=conditions.style,
+        like=like,
+        variation=latents.variation,
+        interpolate=None if first is None or last is None else (first, last),
+        steps=latents.steps,
+        keep=tuple(latents.keep or ()),
+        more=read_numbers(read_pairs(latents.more or (), "--more"), "--more"),
+        hold=latents.hold,
+        latent_temperature=latents.latent_temperature,
+    )
+
+
+def _beam(text: str | None) -> "Beam | None":
+    if text is None:
+        return None
+    from aurl.generation.beam import Beam
+
+    known: dict[str, type] = get_type_hints(Beam)
+    values = read_numbers(split_values(text, "width", "--beam"), "--beam")
+    for name, value in values.items():
+        if name not in known:
+            raise UsageError(f"--beam knows no {name}", hint=did_you_mean(name, known) or f"known: {', '.join(known)}")
+        if known[name] is int and not value.is_integer():
+            raise UsageError(f"--beam {name}={value} is no whole number", hint="write it like this: --beam 8")
+    return Beam(**{name: known[name](value) for name, value in values.items()})
+
+
+def _filters(sampling: Sampling) -> tuple[dict[str, Any], ...]:
+    temperatures = read_numbers(read_pairs(sampling.temperature_of or (), "--temperature-of"), "--temperature-of")
+    by_kind = [{"kind": "kind_temperature", **temperatures}] if temperatures else []
+    return (*by_kind, *_components(sampling, FILTERS))
+
+
+def _constraints(asked: Constraints) -> tuple[dict[str, Any], ...]:
+    pitches = [] if asked.pitch_range is None else [{"kind": "range", **read_range(asked.pitch_range)}]
+    return (*pitches, *_components(asked, CONSTRAINTS))
+
+
+def _components(group: Sampling | Constraints, known: Mapping[str, tuple[str, str]]) -> list[dict[str, Any]]:
+    """What a profile would say in place of the group's options."""
+    given = {field: getattr(group, field) for field in known}
+    return [
+        {"kind": known[field][0], **split_values(text, known[field][1], f"--{field.replace('_', '-')}")}
+        for field, text in given.items()
+        if text is not None
+    ]

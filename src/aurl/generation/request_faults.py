@@ -1,0 +1,123 @@
+"""What a request cannot ask: numbers out of range, and wishes of which one says what another denies."""
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from aurl.errors import UsageError
+
+if TYPE_CHECKING:
+    from aurl.generation.request import Request
+
+MAX_SEED = 2**63 - 1
+
+
+class Fault(NamedTuple):
+    """One thing that cannot be.
+
+    Args:
+        is_there: whether the request asks that.
+        message: what is wrong.
+        hint: what to do instead.
+    """
+
+    is_there: bool
+    message: str
+    hint: str
+
+
+def check(request: "Request") -> None:
+    """Refuse what makes no sense with any model; texts name the options of `aurl generate`.
+
+    Raises:
+        UsageError: the first fault.
+    """
+    for faults in (_numbers, _songs, _latents, _choosing):
+        for fault in faults(request):
+            if fault.is_there:
+                raise UsageError(fault.message, hint=fault.hint)
+
+
+def _numbers(request: "Request") -> Iterator[Fault]:
+    last = MAX_SEED - request.count
+    yield Fault(request.count < 1, f"{request.count} pieces are nothing to make", "give 1 or more: --count 1")
+    yield Fault(
+        not 0 <= request.seed <= last,
+        f"--seed {request.seed} is out of range",
+        f"give a whole number from 0 to {last}",
+    )
+    yield Fault(
+        request.seconds is not None and request.bars is not None,
+        "a piece cannot have a length in --seconds and one in --bars",
+        "give one of them",
+    )
+
+
+def _songs(request: "Request") -> Iterator[Fault]:
+    yield Fault(
+        request.prompt_seconds is not None and request.prompt is None,
+        "--prompt-seconds of no song",
+        "name the song to continue: --prompt song.mid",
+    )
+    yield Fault(
+        request.style is not None and not (request.prompt is None and request.like is None),
+        "a piece has the style of the song that is given",
+        "leave out --style, or the song",
+    )
+    others = {"--like": request.like, "--prompt": request.prompt, "--style": request.style}
+    other = next((option for option, value in others.items() if value is not None), "")
+    yield Fault(
+        request.interpolate is not None and bool(other),
+        f"--interpolate leads from one song to another, and {other} says something else",
+        f"leave out {other}",
+    )
+
+
+def _latents(request: "Request") -> Iterator[Fault]:
+    no_song = request.like is None and request.interpolate is None
+    yield Fault(
+        not 0 <= request.variation < math.inf,
+        f"--variation {request.variation} is no distance",
+        "give a number ≥ 0; 0: as the song is",
+    )
+    yield Fault(
+        no_song and request.variation != 0,
+        "--variation of no song",
+        "name the song that pieces are to be like: --like song.mid",
+    )
+    yield Fault(
+        no_song and bool(request.keep),
+        f"--keep {','.join(request.keep)} of no song",
+        "name the song whose latents are kept: --like song.mid",
+    )
+    yield Fault(
+        request.steps is not None and request.interpolate is None,
+        "--steps from nowhere to nowhere",
+        "name two songs: --interpolate a.mid b.mid",
+    )
+    yield Fault(
+        request.hold and not request.more,
+        "--hold of everything changes nothing",
+        "say what there is to be more of: --more density=1.5",
+    )
+    temperature = request.latent_temperature
+    yield Fault(
+        temperature is not None and not 0 <= temperature < math.inf,
+        f"--latent-temperature is {temperature}",
+        "give a number ≥ 0, as in 0.8",
+    )
+
+
+def _choosing(request: "Request") -> Iterator[Fault]:
+    drawing = {
+        "--temperature": request.temperature,
+        "--top-k": request.top_k,
+        "--top-p": request.top_p,
+        "--min-p": request.min_p,
+    }
+    drawn = next((option for option, value in drawing.items() if value is not None), "")
+    yield Fault(
+        request.beam is not None and bool(drawn),
+        f"--beam looks for what is likeliest, and {drawn} is for drawing by chance",
+        f"leave out {drawn}, or --beam",
+    )
