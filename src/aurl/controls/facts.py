@@ -53,6 +53,11 @@ class Played:
             max(notes.end - start_step, LEAST_STEPS),
         )
 
+    def taken(self, chosen: NDArray[np.bool_]) -> "Played":
+        """Some of the notes, in the same time."""
+        onset, offset, pitch, level = (column[chosen] for column in (self.onset, self.offset, self.pitch, self.level))
+        return Played(onset, offset, pitch, level, self.is_pitched[chosen], self.begins[chosen], self.steps)
+
 
 def density(played: Played) -> float | None:
     """Notes that begin in a beat, drums and all."""

@@ -1,7 +1,7 @@
 """What training tells of a window, some of it forgotten, so that all of it can be asked for and none of it need be."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,24 +12,12 @@ from aurl.controls.chords import Chords, chords_of, with_chords
 from aurl.controls.facts import Played, fact_value
 from aurl.controls.spans import Span, arrange, divide, without_end
 from aurl.tokens.codec import Codec
+from aurl.tokens.header import HEADERS
 from aurl.tokens.positions import bar_length
-from aurl.tokens.vocabulary import (
-    CHORD,
-    DRUM_PROGRAM,
-    GROUPS,
-    KEY,
-    MASK,
-    MAX_PARTS,
-    PART,
-    PROGRAM,
-    SEP,
-    TEMPO,
-    TIME_SIGNATURE,
-    Fact,
-)
+from aurl.tokens.vocabulary import CHORD, DRUM_PROGRAM, FACTS, GROUPS, MASK, MAX_PARTS, PROGRAM, SEP, Fact, Header
 
-FACTS_IN_FRONT = (TEMPO, TIME_SIGNATURE, KEY)
-"""What a header tells before the facts that are measured."""
+TOLD: tuple[Header | Fact, ...] = (*HEADERS, *(name for name in FACTS if name not in HEADERS))
+"""All that a header can tell, in the order in which it stands there."""
 CHORD_SHARE = 24
 """A window of so many ids is left room for one chord; songs of two chords in a bar of 45 ids have about as many."""
 SPAN_ROOM = 16
@@ -38,6 +26,48 @@ MAX_SPAN_UNITS = 8
 """Bars of the longest span that is left out."""
 UNIT_WITHOUT_BARS = 128
 """Steps in place of a bar where nobody knows bars: two seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The notes of a passage, and what is told of them.
+
+    Args:
+        notes: all of them.
+        played: those that are measured.
+        start_step: where the passage begins.
+        bar_steps: how long a bar is, None where nobody knows.
+        left_out: steps of it that are not there to be measured.
+    """
+
+    notes: PassageNotes
+    played: Played
+    start_step: int
+    bar_steps: int | None
+    left_out: int = 0
+
+    @classmethod
+    def of(cls, passage: Passage, codec: Codec) -> "Heard":
+        """What is heard in a passage of a codec's ids."""
+        header, body, start = passage.ids[: passage.header], passage.ids[passage.header :], passage.start_step
+        notes = read_notes(body, start_step=start, part=passage.part, velocity=passage.velocity)
+        played = Played.of(notes, start_step=start, is_drum=drum_parts(header, is_drum=passage.is_drum))
+        return cls(notes, played, start, int(bar_length(header)) if codec.time_base == "beats" else None)
+
+    def without(self, span: Span) -> "Heard":
+        """The same music as if the span were not there, nor the time that it takes."""
+        onset = self.played.onset
+        played = self.played.taken((onset < span.begin) | (onset >= span.end))
+        return replace(self, played=played, left_out=span.end - span.begin)
+
+    def facts(self, names: Sequence[Fact]) -> dict[Header | Fact, int | None]:
+        """Fact → its value."""
+        measured = replace(self.played, steps=max(self.played.steps - self.left_out, 1))
+        return {name: fact_value(name, measured) for name in names}
+
+    def chords(self) -> Chords:
+        """The chord of each span."""
+        return chords_of(self.played, start_step=self.start_step, bar_steps=self.bar_steps)
 
 
 class Controls:
@@ -66,15 +96,12 @@ class Controls:
 
     def __call__(self, passage: Passage, rng: np.random.Generator | None = None) -> Passage:
         """The passage with all that is told; with `rng`, some of it forgotten and perhaps a span told last."""
-        header, body = passage.ids[: passage.header], passage.ids[passage.header :]
-        notes = read_notes(body, start_step=passage.start_step, part=passage.part, velocity=passage.velocity)
-        played = Played.of(notes, start_step=passage.start_step, is_drum=drum_parts(header, is_drum=passage.is_drum))
-        bar_steps = int(bar_length(header)) if self._codec.time_base == "beats" else None
-        values = {name: fact_value(name, played) for name in self._codec.facts}
-        told = with_facts(header, values)
-        forgotten = self._forgotten(told, rng)
-        chords = chords_of(played, start_step=passage.start_step, bar_steps=bar_steps) if self._codec.chords else None
-        span = self._span(notes, passage.start_step, bar_steps, rng)
+        body, heard = passage.ids[passage.header :], Heard.of(passage, self._codec)
+        told = with_facts(passage.ids[: passage.header], heard.facts(self._codec.facts))
+        forgotten = self._forgotten(rng)
+        chords = heard.chords() if self._codec.chords else None
+        notes = heard.notes
+        span = self._span(notes, passage.start_step, heard.bar_steps, rng)
         if span is None:
             body, place = self._chorded(body, chords, passage.start_step, is_told=not forgotten[CHORD.start])
             moved = int((place < passage.context - passage.header).sum())
@@ -85,12 +112,12 @@ class Controls:
         ids = np.concatenate([np.where(forgotten[told], np.uint16(MASK), told), body])[: self._seq_len + 1]
         return replace(passage, ids=ids, header=len(told), context=context)
 
-    def _forgotten(self, header: Ids, rng: np.random.Generator | None) -> NDArray[np.bool_]:
+    def _forgotten(self, rng: np.random.Generator | None) -> NDArray[np.bool_]:
         """Which ids are told as MASK, by id."""
         forgotten = np.zeros(max(GROUPS[name].stop for name in GROUPS), np.bool_)
         if rng is None:
             return forgotten
-        groups = [*FACTS_IN_FRONT, *(GROUPS[name] for name in self._codec.facts if name != "key"), CHORD]
+        groups = [*(GROUPS[name] for name in TOLD), CHORD]
         chances = rng.random(len(groups))
         everything = rng.random() < self._forget_all
         for group, chance in zip(groups, chances, strict=True):
@@ -147,21 +174,20 @@ class Controls:
         return ids, place
 
 
-def with_facts(header: Ids, values: Mapping[Fact, int | None]) -> Ids:
-    """A header that tells values, where there are any, in front of its PARTs; a measured key replaces another.
+def with_facts(header: Ids, values: Mapping[Header | Fact, int | None]) -> Ids:
+    """A header that tells values, where there are any, each in its place and instead of what was told there before.
 
     It ends with SEP, whether it did so before or not.
     """
-    told = [GROUPS[name].start + value for name, value in values.items() if value is not None]
-    kept = header[(header < KEY.start) | (header >= KEY.stop)] if values.get("key") is not None else header
-    if kept[-1] != SEP:
-        kept = np.append(kept, np.uint16(SEP))
-    place = int(np.flatnonzero((kept == SEP) | _is_part(kept))[0])
-    return np.insert(kept, place, np.array(told, np.uint16))
-
-
-def _is_part(ids: Ids) -> NDArray[np.bool_]:
-    return (ids >= PART.start) & (ids < PART.stop)
+    told: list[int] = []
+    rest = header[1:]
+    for name in TOLD:
+        group, value = GROUPS[name], values.get(name)
+        known = rest[(rest >= group.start) & (rest < group.stop)]
+        rest = rest[(rest < group.start) | (rest >= group.stop)]
+        told += known[:1].tolist() if value is None else [group.start + value]
+    end = [] if len(rest) and rest[-1] == SEP else [SEP]
+    return np.array([*header[:1].tolist(), *told, *rest.tolist(), *end], np.uint16)
 
 
 def drum_parts(header: Ids, *, is_drum: bool) -> NDArray[np.bool_]:

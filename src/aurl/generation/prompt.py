@@ -52,7 +52,7 @@ def load_song(
         UsageError: there is no note in it.
         Rejected: the file cannot be used.
     """
-    score = _score(song) if isinstance(song, Path) else song
+    score = song_score(song)
     for component in preprocess:
         step = PREPROCESS.from_component(component)
         score = score if step.selects else step(score)
@@ -107,7 +107,14 @@ def read_song(data: bytes, name: str) -> Score:
     return found.score
 
 
-def _score(song: Path) -> Score:
+def song_score(song: Path | Score) -> Score:
+    """A song as it is in its file.
+
+    Raises:
+        Rejected: the file cannot be used.
+    """
+    if isinstance(song, Score):
+        return song
     try:
         data = read_source(str(song), MAX_BYTES + 1)
     except OSError as error:
