@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aurl.studies.pitch_classes import CHORDS, NO_CHORD, OCTAVE, QUALITIES, chord_tones
+from aurl.studies.sounding import NOBODY, sounding
 
 # Chosen on the first 250 songs of POP909; benchmarks/analysis.py tells the outcome on the others.
 FOREIGN = 0.22
@@ -52,32 +53,13 @@ def estimate_chords(
     """
     if len(spans) < 2:
         return np.empty(0, np.int64)
-    classes, bass = _sounding(np.asarray(onset), np.asarray(offset), np.asarray(pitch), np.asarray(spans))
+    classes, lowest = sounding(onset, offset, pitch, spans)
     total = classes.sum(axis=1, keepdims=True)
+    bass = np.where(lowest == NOBODY, OCTAVE, lowest % OCTAVE)
     shares = classes / np.maximum(total, np.finfo(np.float64).tiny)
     scores = EVIDENCE * shares @ _TONES.T + _BASS[bass] - _RARITY  # (S, CHORDS)
     scores[:, NO_CHORD] = np.where(total[:, 0] > 0, ANY_NOTE, SILENCE)
     return _smoothest(scores)
-
-
-def _sounding(
-    onset: NDArray[Any], offset: NDArray[Any], pitch: NDArray[Any], spans: NDArray[Any]
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """`(S, 12)`: how long each pitch class sounds; `(S,)`: pitch class of the lowest note, 12 where none sounds."""
-    count = len(spans) - 1
-    first = np.maximum(spans.searchsorted(onset, side="right") - 1, 0)
-    reach = np.maximum(np.minimum(spans.searchsorted(offset, side="left"), count) - first, 0)
-    note = np.repeat(np.arange(len(onset)), reach)
-    span = first[note] + np.arange(len(note)) - (reach.cumsum() - reach)[note]
-    overlap = np.minimum(offset[note], spans[span + 1]) - np.maximum(onset[note], spans[span])
-    heard = pitch[note].astype(np.int64)
-    classes: NDArray[np.float64] = np.bincount(
-        OCTAVE * span + heard % OCTAVE, weights=overlap, minlength=OCTAVE * count
-    ).astype(np.float64)
-    lowest = np.full(count, np.iinfo(np.int64).max)
-    np.minimum.at(lowest, span[overlap > 0], heard[overlap > 0])
-    bass: NDArray[np.int64] = np.where(lowest == np.iinfo(np.int64).max, OCTAVE, lowest % OCTAVE)
-    return classes.reshape(count, OCTAVE), bass
 
 
 def _smoothest(scores: NDArray[np.float64]) -> NDArray[np.int64]:
