@@ -160,6 +160,31 @@ class Conditions:
 
     PANEL: ClassVar = "Conditions"
 
+    tempo: Annotated[float | None, typer.Option("--tempo", metavar="BPM", help="Beats per minute.")] = None
+    meter: Annotated[str | None, typer.Option("--meter", metavar="N/D", help="As in 3/4.")] = None
+    key: Annotated[str | None, typer.Option("--key", metavar="KEY", help='As in "C minor".')] = None
+    chords: Annotated[
+        str | None, typer.Option("--chords", metavar="CHORDS", help='One after the other, again and again: "Am F C G".')
+    ] = None
+    chord_bars: Annotated[
+        float | None, typer.Option("--chord-bars", metavar="N", help="How many bars each chord lasts; 1 by default.")
+    ] = None
+    instruments: Annotated[
+        str | None,
+        typer.Option("--instruments", metavar="NAMES", help='One for each part: piano,"acoustic bass",drums.'),
+    ] = None
+    density: Annotated[float | None, typer.Option("--density", metavar="D", help="Notes per beat.")] = None
+    polyphony: Annotated[float | None, typer.Option("--polyphony", metavar="N", help="Notes at once.")] = None
+    register: Annotated[str | None, typer.Option("--register", metavar="PITCH", help="Mean pitch, as in 60 or C4.")] = (
+        None
+    )
+    dynamics: Annotated[
+        float | None, typer.Option("--dynamics", metavar="L", help="Mean loudness from 0, very soft, to 5.")
+    ] = None
+    guidance: Annotated[
+        float | None,
+        typer.Option("--guidance", metavar="G", help="How strongly pieces are drawn to all of this; 1 as learned."),
+    ] = None
     style: Annotated[
         str | None,
         typer.Option("--style", metavar="NAME", help="One of the styles that the run knows; see latent.style."),

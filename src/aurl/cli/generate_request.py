@@ -4,13 +4,15 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from aurl.cli.generate_options import Conditions, Constraints, Latents, Length, Sampling, What
-from aurl.cli.generate_values import read_numbers, read_pairs, read_range, split_values
+from aurl.cli.generate_values import read_meter, read_numbers, read_pairs, read_pitch, read_range, split_values
 from aurl.cli.songs import read_songs
 from aurl.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from aurl.generation.beam import Beam
     from aurl.generation.request import Request
+    from aurl.generation.wishes import Wishes
+    from aurl.tokens.vocabulary import Fact
 
 FILTERS = {
     "typical": ("typical", "mass"),
@@ -57,6 +59,8 @@ def make_request(
         beam=_beam(sampling.beam),
         constraints=_constraints(constraints),
         mend=constraints.mend,
+        wishes=_wishes(conditions),
+        guidance=conditions.guidance,
         style=conditions.style,
         like=like,
         variation=latents.variation,
@@ -66,6 +70,30 @@ def make_request(
         more=read_numbers(read_pairs(latents.more or (), "--more"), "--more"),
         hold=latents.hold,
         latent_temperature=latents.latent_temperature,
+    )
+
+
+def _wishes(asked: Conditions) -> "Wishes":
+    from aurl.generation.wishes import Wishes
+    from aurl.midi.instruments import parse_instrument
+    from aurl.studies.names import parse_chords, parse_key
+
+    if asked.chord_bars is not None and asked.chords is None:
+        raise UsageError("--chord-bars of no chords", hint='name them: --chords "Am F C G"')
+    facts: dict[Fact, float | None] = {
+        "density": asked.density,
+        "polyphony": asked.polyphony,
+        "register": None if asked.register is None else read_pitch(asked.register),
+        "dynamics": asked.dynamics,
+    }
+    return Wishes(
+        tempo=asked.tempo,
+        meter=None if asked.meter is None else read_meter(asked.meter),
+        key=None if asked.key is None else parse_key(asked.key),
+        chords=() if asked.chords is None else parse_chords(asked.chords),
+        chord_bars=1.0 if asked.chord_bars is None else asked.chord_bars,
+        instruments=tuple(parse_instrument(name) for name in (asked.instruments or "").split(",") if name.strip()),
+        facts={name: number for name, number in facts.items() if number is not None},
     )
 
 

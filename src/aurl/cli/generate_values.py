@@ -81,6 +81,18 @@ def read_pitch(text: str) -> int:
     return pitch
 
 
+def read_meter(text: str) -> tuple[int, int]:
+    """A meter: "3/4" → (3, 4).
+
+    Raises:
+        UsageError: it has another form.
+    """
+    found = re.fullmatch(r"\s*(\d{1,3})\s*/\s*(\d{1,3})\s*", text)
+    if not found:
+        raise UsageError(f"--meter {text} is no meter", hint="write it like this: --meter 3/4")
+    return int(found[1]), int(found[2])
+
+
 def _number(text: str, shown: str) -> float:
     try:
         return float(text)

@@ -6,6 +6,9 @@ from typing import Any, cast
 
 from aurl.errors import UsageError
 from aurl.generation.constraints import CONSTRAINTS, Constraint
+from aurl.generation.constraints.chords import ToldChords
+from aurl.generation.constraints.header import ToldHeader
+from aurl.generation.guidance import Guidance
 from aurl.generation.request import Request
 from aurl.generation.sampling import FILTERS, Filter
 from aurl.generation.sampling.sampler import Sampler
@@ -14,7 +17,7 @@ from aurl.profile.components import Completer
 from aurl.profile.sections import Component
 from aurl.tokens.codec import Codec
 
-NUMBERS = ("temperature", "top_k", "top_p", "min_p", "latent_temperature")
+NUMBERS = ("temperature", "top_k", "top_p", "min_p", "latent_temperature", "guidance")
 """What a request may leave to the profile."""
 COMPONENTS = {"filters": "filter", "constraints": "constraint"}
 """Likewise, with their registries; one of a request takes the place of the profile's of its kind, the others stay."""
@@ -42,7 +45,11 @@ def settle(request: Request, defaults: Generation, dataset: Path | None = None) 
     complete = cast("Generation", completer.section(settled, "generation"))
     if completer.faults:
         fault = completer.faults[0]
-        raise UsageError(_describe(fault.key, fault.message, settled), hint=fault.suggestion or "aurl generate --help")
+        place, meant = ".".join(fault.key.split(".")[:3]), fault.suggestion
+        raise UsageError(
+            _describe(fault.key, fault.message, settled),
+            hint=meant.replace(f"{place}.", "") or "see aurl generate --help",
+        )
     if request.mend and not complete.constraints:
         raise UsageError("--mend of nothing", hint="say what pieces are to keep to, as in --range 48:84")
     learnt = {} if dataset is None else {DATA: str(dataset)}
@@ -68,6 +75,27 @@ def sampler(settled: Generation) -> Sampler:
         min_p=settled.min_p,
         filters=filters(settled),
     )
+
+
+def told_rules(request: Request, codec: Codec) -> list[Constraint]:
+    """What makes pieces begin and go on as the model was told.
+
+    Raises:
+        UsageError: it has not learned to be told that.
+    """
+    wishes, rules = request.wishes, list[Constraint]()
+    values = wishes.header(codec)
+    if request.prompt is None and (values or wishes.instruments):
+        rules.append(ToldHeader(values, wishes.instruments))
+    if wishes.chords:
+        rules.append(ToldChords(wishes.chords, bars=wishes.chord_bars, time_base=codec.time_base))
+    return rules
+
+
+def guidance(request: Request, settled: Generation, codec: Codec) -> Guidance:
+    """How strongly pieces are drawn to what the model was told."""
+    groups = (*request.wishes.header(codec), *(["chord"] if request.wishes.chords else []))
+    return Guidance(settled.guidance, groups)
 
 
 def constraints(settled: Generation, codec: Codec) -> list[Constraint]:

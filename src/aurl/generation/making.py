@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from aurl.generation.beam.search import Beams, BeamSearch
-from aurl.generation.choices import constraints, filters, sampler, settle
+from aurl.generation.choices import constraints, filters, guidance, sampler, settle, told_rules
 from aurl.generation.directions import Directions, load_directions
 from aurl.generation.engine import Batch, Engine
 from aurl.generation.load import Loaded
@@ -121,12 +121,13 @@ class Making:
 
 def _engine(making: Making, settled: Generation, context: int) -> Engine | BeamSearch:
     request = making.request
+    told = guidance(request, settled, making.codec)
     common: dict[str, Any] = {
         "context": context,
         "max_note_steps": round(settled.max_note_beats * STEPS_PER_BEAT) or None,
-        "constraints": () if request.mend else making.constraints,
+        "constraints": [*told_rules(request, making.codec), *(() if request.mend else making.constraints)],
     }
     grammar = Grammar.of(making.codec, allow_zero_length=False)
     if request.beam is None:
-        return Engine(making.model, grammar, sampler=sampler(settled), **common)
+        return Engine(making.model, grammar, sampler=sampler(settled), guidance=told, **common)
     return BeamSearch(making.model, grammar, beam=request.beam, filters=filters(settled), **common)

@@ -101,8 +101,8 @@ def each_piece(making: Making, *, report: Report = silent, interrupts: Interrupt
 
 def finish(making: Making, made: Made, number: int) -> Piece:
     """The piece of this number, now that it has ended."""
-    ids, prompt = np.array(made.ids, np.uint16), making.plan.prompt
-    score = making.codec.decode(ids, prompt.maps if prompt else None)
+    ids, prompt, wishes = np.array(made.ids, np.uint16), making.plan.prompt, making.request.wishes
+    score = making.codec.decode(ids, prompt.maps) if prompt else wishes.at_tempo(making.codec.decode(ids))
     if making.request.mend:
         for constraint in making.constraints:
             score = constraint.mend(score)

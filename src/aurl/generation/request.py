@@ -7,6 +7,7 @@ from pathlib import Path
 
 from aurl.generation.beam import Beam
 from aurl.generation.request_faults import check
+from aurl.generation.wishes import Wishes
 from aurl.midi.score import Score
 from aurl.profile.sections import Component
 
@@ -45,6 +46,8 @@ class Request:
         keep: levels whose latents stay those of the song, or of the first of two.
         more: attribute → how many deviations of it among the music that was learnt from; see `Directions`.
         hold: attributes that are not among them stay as they are.
+        wishes: what the model is told; nothing by default.
+        guidance: ≥ 0, how strongly pieces are drawn to what it is told, see `Guidance`; the profile's where None.
         style: of the pieces, one of those that the run knows; latents are drawn for it, so no song can be given beside.
         latent_temperature: ≥ 0, factor of the noise that the prior draws latents with; this and the next four are the
             profile's where None.
@@ -76,6 +79,8 @@ class Request:
     keep: tuple[str, ...] = ()
     more: Mapping[str, float] = field(default_factory=dict)
     hold: bool = False
+    wishes: Wishes = field(default_factory=Wishes)
+    guidance: float | None = None
     style: str | None = None
     latent_temperature: float | None = None
     temperature: float | None = None

@@ -32,7 +32,7 @@ def check(request: "Request") -> None:
     Raises:
         UsageError: the first fault.
     """
-    for faults in (_numbers, _songs, _latents, _choosing):
+    for faults in (_numbers, _songs, _wishes, _latents, _choosing):
         for fault in faults(request):
             if fault.is_there:
                 raise UsageError(fault.message, hint=fault.hint)
@@ -70,6 +70,28 @@ def _songs(request: "Request") -> Iterator[Fault]:
         request.interpolate is not None and bool(other),
         f"--interpolate leads from one song to another, and {other} says something else",
         f"leave out {other}",
+    )
+
+
+def _wishes(request: "Request") -> Iterator[Fault]:
+    wishes = request.wishes
+    told = {"--tempo": wishes.tempo, "--meter": wishes.meter, "--instruments": wishes.instruments or None}
+    given = next((option for option, value in told.items() if value is not None), "")
+    yield Fault(
+        request.prompt is not None and bool(given),
+        f"{given} is that of the song that is given",
+        f"leave out {given}, or --prompt",
+    )
+    guidance = request.guidance
+    yield Fault(
+        guidance is not None and not 0 <= guidance < math.inf,
+        f"--guidance is {guidance}",
+        "give a number ≥ 0; 1: as the model learned it",
+    )
+    yield Fault(
+        guidance is not None and not wishes,
+        "--guidance to nothing",
+        'say what pieces are to be, as in --key "C minor"',
     )
 
 
@@ -116,6 +138,11 @@ def _choosing(request: "Request") -> Iterator[Fault]:
         "--min-p": request.min_p,
     }
     drawn = next((option for option, value in drawing.items() if value is not None), "")
+    yield Fault(
+        request.beam is not None and request.guidance is not None,
+        "--beam looks for what is likeliest, and --guidance says that something else is better",
+        "leave out one of them",
+    )
     yield Fault(
         request.beam is not None and bool(drawn),
         f"--beam looks for what is likeliest, and {drawn} is for drawing by chance",

@@ -2,6 +2,8 @@
 
 from typing import Literal, get_args
 
+from aurl.errors import UsageError, did_you_mean
+
 DRUMS = "Drums"
 _NAMES = """
     Acoustic Grand Piano, Bright Acoustic Piano, Electric Grand Piano, Honky-tonk Piano, Electric Piano 1,
@@ -29,6 +31,28 @@ Family = Literal[
 FAMILIES: tuple[Family, ...] = get_args(Family)
 """The families of General MIDI, each of eight programs in a row, and the kits, which have none."""
 FAMILY_SIZE = 8
+
+
+def parse_instrument(text: str) -> int:
+    """The General MIDI program that a text names, 128 for the drum kit.
+
+    Args:
+        text: a name ("acoustic bass"), a family, of which the first is taken ("strings"), "drums", or a number from 0.
+
+    Raises:
+        UsageError: it names none.
+    """
+    name = text.strip().lower()
+    known = {other.lower(): program for program, other in enumerate(PROGRAM_NAMES)}
+    known |= {other.replace("_", " "): FAMILY_SIZE * place for place, other in enumerate(FAMILIES)}
+    known |= {str(program): program for program in range(len(PROGRAM_NAMES))}
+    if name not in known:
+        alike = [other for other in known if name and name in other]
+        meant = did_you_mean(name, known) or (f"did you mean {', '.join(alike)}?" if alike else "")
+        raise UsageError(
+            f"there is no instrument {text!r}", hint=meant or "give a General MIDI name, or a number from 0"
+        )
+    return known[name]
 
 
 def instrument_name(program: int, *, is_drum: bool = False) -> str:

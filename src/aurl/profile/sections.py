@@ -170,6 +170,11 @@ class Generation(Section):
     constraints: Annotated[tuple[Component, ...], ComponentOf("constraint")] = Field(
         default=(), description="What pieces keep to beside the grammar; see generation.md."
     )
+    guidance: float = Field(
+        default=1.0,
+        ge=0,
+        description="How strongly pieces are drawn to what they were asked to be; 1: as the model learned it.",
+    )
     latent_temperature: float = Field(
         default=1.0, ge=0, description="Factor of the noise of latents that are drawn from the prior; 0: its centre."
     )
