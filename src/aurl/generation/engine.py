@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from aurl.generation.constraints.kinds import Constraint
 from aurl.generation.constraints.mask import GrammarMask
 from aurl.generation.context import Context, header_length
 from aurl.generation.ending import end_at_length
-from aurl.generation.guidance import Guidance, GuidedContext
+from aurl.generation.guidance import Guidance, GuidedContext, new_context
 from aurl.generation.latents import PieceLatents
 from aurl.generation.request import MAX_TOKENS
 from aurl.generation.sampling.sampler import Draws, Sampler
@@ -146,9 +146,18 @@ class Engine:
             latents = partial(PieceLatents, self._model)
         mask = GrammarMask(self._grammar, len(seeds), self._constraints)
         mask.replay(prompt if step is None else prompt[: header_length(prompt)], step=step)
+        context = new_context(
+            self._model,
+            prompt,
+            self._guidance,
+            context=self._context,
+            batch=len(seeds),
+            device=self._device,
+            latents=[latents(seed) for seed in seeds] if latents else [],
+        )
         return Batch(
             mask,
-            self._context_of(prompt, [latents(seed) for seed in seeds] if latents else [], len(seeds)),
+            context,
             self._sampler,
             device=self._device,
             prompt=list(prompt),
@@ -158,17 +167,6 @@ class Engine:
             max_tokens=max_tokens,
             max_note_steps=self._max_note_steps,
         )
-
-    def _context_of(
-        self, prompt: Sequence[int], latents: Sequence[PieceLatents], batch: int
-    ) -> Context | GuidedContext:
-        def told(ids: Sequence[int]) -> Context:
-            shape: dict[str, Any] = {"context": self._context, "batch": batch, "device": self._device}
-            return Context(self._model, prompt=ids, latents=latents, **shape)
-
-        if self._guidance is None or not self._guidance.counts:
-            return told(prompt)
-        return GuidedContext(told(prompt), told(self._guidance.untold(prompt)), self._guidance)
 
 
 def _any_length(ids: Sequence[int]) -> None:

@@ -6,10 +6,14 @@ with Classifier-Free Guidance", 2023.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
+import torch
 from torch import Tensor
 
 from aurl.generation.context import Context
+from aurl.generation.latents import PieceLatents
+from aurl.model.vae_gan import MusicTransformerVAEGAN
 from aurl.tokens.vocabulary import GROUPS, MASK
 
 
@@ -68,3 +72,20 @@ class GuidedContext:
 
     def _mixed(self, told: Tensor, untold: Tensor) -> Tensor:
         return untold + self._guidance.scale * (told - untold)
+
+
+def new_context(
+    model: MusicTransformerVAEGAN,
+    prompt: Sequence[int],
+    guidance: Guidance | None,
+    *,
+    context: int,
+    batch: int,
+    device: torch.device,
+    latents: Sequence[PieceLatents],
+) -> Context | GuidedContext:
+    """The context of pieces that begin with `prompt`, or the two of them where guidance counts; see `Context`."""
+    told = partial(Context, model, context=context, batch=batch, device=device, latents=latents)
+    if guidance is None or not guidance.counts:
+        return told(prompt=prompt)
+    return GuidedContext(told(prompt=prompt), told(prompt=guidance.untold(prompt)), guidance)

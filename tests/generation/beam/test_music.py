@@ -4,24 +4,27 @@ import pytest
 import torch
 from tests.support.constraining import Eager
 from tests.support.latent_models import small_vae
+from tests.support.legal_ids import walk
 
 from aurl.generation.beam import Beam
 from aurl.generation.beam.search import BeamSearch
 from aurl.generation.constraints import CONSTRAINTS
 from aurl.generation.engine import Engine
+from aurl.generation.guidance import Guidance
 from aurl.generation.latents import PieceLatents
 from aurl.generation.sampling.sampler import Sampler
 from aurl.tokens.codec import Codec
 from aurl.tokens.grammar import Grammar
-from aurl.tokens.vocabulary import NOTE_ON
+from aurl.tokens.vocabulary import MASK, NOTE_ON, SEP, TEMPO, TIME_SHIFT
 
 CODEC = Codec(parts=False, header=("tempo",))
 GRAMMAR = Grammar.of(CODEC, allow_zero_length=False)
 CONTEXT = 64
 
 
-def found(model, beam, *, constraints=(), **wanted):
-    beams = BeamSearch(model, GRAMMAR, beam=beam, context=CONTEXT, constraints=constraints).start(**wanted)
+def found(model, beam, *, constraints=(), guidance=None, **wanted):
+    finder = BeamSearch(model, GRAMMAR, beam=beam, context=CONTEXT, constraints=constraints, guidance=guidance)
+    beams = finder.start(**wanted)
     for _ in beams:
         pass
     return beams.pieces
@@ -77,3 +80,33 @@ def test_musical_constraints_hold():
             sounding += (token < 128) - (128 <= token < 256)
             assert sounding <= 2
     assert sum(token < NOTE_ON.stop for piece in pieces for token in piece.ids) > 30
+
+
+def greedy(model, guidance=None, **wanted):
+    engine = Engine(model, GRAMMAR, context=CONTEXT, sampler=Sampler(temperature=0), guidance=guidance)
+    batch = engine.start(**wanted)
+    list(batch)
+    return batch.pieces
+
+
+def test_guidance_leads_beams_too():
+    """What a beam of one finds is what guided sampling takes each time."""
+    model, prompt = small_vae(CODEC), walk(GRAMMAR, 20)
+    assert any(TEMPO.start <= token < TEMPO.stop for token in prompt)
+    plain, guidance = Guidance(1.0, ("tempo",)), Guidance(300.0, ("tempo",))
+    wanted = {"prompt": prompt, "seeds": [3], "max_tokens": 30}
+    led = found(model, Beam(width=1), guidance=guidance, **wanted)[0].ids
+    assert led == greedy(model, guidance, **wanted)[0].ids
+    assert led != found(model, Beam(width=1), guidance=plain, **wanted)[0].ids
+    assert led[:20] == prompt
+    wide = found(model, Beam(width=4), guidance=guidance, **wanted)[0]
+    assert GRAMMAR.check(wide.ids) == []
+
+
+def test_a_span_that_is_left_out_is_searched_for():
+    model = small_vae(CODEC)
+    prompt = [*walk(GRAMMAR, 20), MASK, TIME_SHIFT.start + 31, SEP]
+    wanted = {"prompt": prompt, "seeds": [3], "length": lambda _: 64, "step": 96, "max_tokens": 30}
+    middle = found(model, Beam(width=1), **wanted)[0]
+    assert middle.ids == greedy(model, **wanted)[0].ids
+    assert found(model, Beam(width=4), **wanted)[0].ids[: len(prompt)] == prompt

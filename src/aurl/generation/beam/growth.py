@@ -18,6 +18,7 @@ from aurl.generation.constraints.mask import GrammarMask
 from aurl.generation.context import Context
 from aurl.generation.ending import end_at_length
 from aurl.generation.engine import LengthRule, Made
+from aurl.generation.guidance import GuidedContext
 from aurl.generation.sampling.kinds import Filter
 from aurl.tokens.rules import Stage
 from aurl.tokens.vocabulary import EOS, MAX_SHIFT_STEPS, TIME_SHIFT
@@ -47,7 +48,7 @@ class Growth:
 
     Args:
         context: of one row that has read nothing yet.
-        mask: of one row.
+        mask: of one row that has taken the prompt.
         task: what is searched for.
         device: where the context computes.
 
@@ -56,7 +57,7 @@ class Growth:
         ended: it has ended.
     """
 
-    def __init__(self, context: Context, mask: GrammarMask, task: Task, device: torch.device) -> None:
+    def __init__(self, context: Context | GuidedContext, mask: GrammarMask, task: Task, device: torch.device) -> None:
         self._context, self._mask, self._task, self._device = context, mask, task, device
         self._growing = [Growing(Made(list(task.prompt)), is_greedy=True)]
         self._found = [Found(task.beam.width // task.beam.groups) for _ in range(task.beam.groups)]
@@ -64,7 +65,6 @@ class Growth:
 
     def __iter__(self) -> Iterator[None]:
         """Nothing, for each id that was tried."""
-        self._mask.replay(self._task.prompt)
         if self._mask.rows[0].stage >= Stage.BODY:
             self._limit(0, self._task.prompt)
         logits = None if self.stopping else self._begin()

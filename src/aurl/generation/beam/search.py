@@ -9,8 +9,9 @@ from aurl.generation.beam.growth import Growth, Task
 from aurl.generation.beam.settings import Beam
 from aurl.generation.constraints.kinds import Constraint
 from aurl.generation.constraints.mask import GrammarMask
-from aurl.generation.context import Context
+from aurl.generation.context import header_length
 from aurl.generation.engine import LatentsOfSeed, LengthRule, Made
+from aurl.generation.guidance import Guidance, new_context
 from aurl.generation.latents import PieceLatents
 from aurl.generation.request import MAX_TOKENS
 from aurl.generation.sampling.kinds import Filter
@@ -30,6 +31,7 @@ class BeamSearch:
         max_note_steps: notes that last so long are ended; None: no limit.
         constraints: what pieces keep to beside the grammar.
         filters: what changes the log-likelihoods of ids before pieces are compared by their sums.
+        guidance: how strongly pieces are drawn to what was asked; None: as the model is.
     """
 
     def __init__(
@@ -42,10 +44,11 @@ class BeamSearch:
         max_note_steps: int | None = None,
         constraints: Sequence[Constraint] = (),
         filters: Sequence[Filter] = (),
+        guidance: Guidance | None = None,
     ) -> None:
         self._model, self._grammar, self._beam = model, grammar, beam
         self._context, self._max_note_steps = context, max_note_steps
-        self._constraints, self._filters = constraints, filters
+        self._constraints, self._filters, self._guidance = constraints, filters, guidance
 
     def start(
         self,
@@ -56,6 +59,7 @@ class BeamSearch:
         may_end: bool = True,
         max_tokens: int = MAX_TOKENS,
         latents: LatentsOfSeed | None = None,
+        step: int | None = None,
     ) -> "Beams":
         """Pieces that all begin with `prompt`, one for each seed; nothing is computed before they are iterated.
 
@@ -75,14 +79,16 @@ class BeamSearch:
             )
         task = Task(list(prompt), length, may_end, max_tokens, self._max_note_steps, self._beam, self._filters)
         wanted = [[latents(seed)] for seed in seeds] if latents else [[]]
-        return Beams([self._growth(task, one) for one in wanted], count=len(seeds))
+        return Beams([self._growth(task, one, step) for one in wanted], count=len(seeds))
 
-    def _growth(self, task: Task, latents: list[PieceLatents]) -> Growth:
-        device = next(self._model.parameters()).device
-        context = Context(
-            self._model, context=self._context, prompt=task.prompt, batch=1, device=device, latents=latents
+    def _growth(self, task: Task, latents: list[PieceLatents], step: int | None) -> Growth:
+        prompt, device = task.prompt, next(self._model.parameters()).device
+        mask = GrammarMask(self._grammar, 1, self._constraints)
+        mask.replay(prompt if step is None else prompt[: header_length(prompt)], step=step)
+        context = new_context(
+            self._model, prompt, self._guidance, context=self._context, batch=1, device=device, latents=latents
         )
-        return Growth(context, GrammarMask(self._grammar, 1, self._constraints), task, device)
+        return Growth(context, mask, task, device)
 
 
 class Beams:
