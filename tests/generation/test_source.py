@@ -8,6 +8,7 @@ import torch
 from tests.support.latent_models import FLAT, small_vae
 from tests.support.tunes import tune
 
+from aurl.errors import UsageError
 from aurl.generation.encoding import encode
 from aurl.generation.latents import PieceLatents
 from aurl.generation.source import LatentSource
@@ -131,3 +132,74 @@ def test_a_style_is_told_to_the_prior():
     assert torch.equal(mozart, told)
     assert torch.equal(unknown, drawn())
     assert not any(torch.isclose(one, other).all() for one, other in [(bach, mozart), (bach, unknown)])
+
+
+@pytest.mark.parametrize("kept", [["global"], ["global", "local"]])
+def test_what_is_kept_of_a_song_is_the_songs_and_the_prior_adds_the_rest_to_it(kept):
+    model = small_vae()
+    encoding = encode(model, SONG, context=CONTEXT)
+    source = LatentSource(model, context=CONTEXT, prompt=[BOS], like=SONG, keep=kept)
+    found, other = source(3).first(500), source(4).first(500)
+    for name in kept:
+        assert starts(found[name], encoding.mean[name])
+    free = next(name for name in ("local", "fine") if name not in kept)
+    assert found[free].shape == other[free].shape
+    assert not torch.isclose(found[free], other[free]).all()
+    plain = LatentSource(model, context=CONTEXT, prompt=[BOS])(3).first(500)
+    assert not torch.isclose(found[free], plain[free]).all(), "what is drawn follows from what is kept"
+
+
+def test_lower_levels_follow_from_the_global_latent_that_holds_there():
+    """Not from the last one of the song: the first 64 positions are those of its first window alone."""
+    model = small_vae()
+    song = LatentSource(model, context=CONTEXT, prompt=[BOS], like=SONG, keep=["global"])(3).first(500)
+    first = encode(model, SONG, context=CONTEXT).mean["global"][:, :1]
+    alone = PieceLatents(model, 3, given={"global": first}).first(500)
+    assert torch.allclose(song["local"][:, :2], alone["local"][:, :2], atol=1e-5)
+    assert not torch.isclose(song["local"][:, 2:], alone["local"][:, 2:]).all()
+
+
+def test_kept_lower_levels_stand_below_a_global_latent_of_the_prior():
+    model = small_vae()
+    found = LatentSource(model, context=CONTEXT, prompt=[BOS], like=SONG, keep=["fine"])(3)
+    assert starts(found.first(2500)["fine"], encode(model, SONG, context=CONTEXT).mean["fine"])
+    assert torch.equal(found.first(2500)["global"], PieceLatents(model, 3).first(64)["global"])
+    assert found.stream(0, 100).shape[1] == 100
+
+
+def test_a_prompt_goes_on_with_what_is_kept():
+    model = small_vae()
+    source = LatentSource(model, context=CONTEXT, prompt=SONG[:57], like=OTHER, keep=["global"])
+    begun, song = (encode(model, ids, context=CONTEXT).mean for ids in (SONG[:57], OTHER))
+    found = source(3).first(300)
+    assert torch.equal(found["global"], torch.cat([begun["global"], song["global"]], 1))
+    assert starts(found["local"], begun["local"][:, :1])
+    local = LatentSource(model, context=CONTEXT, prompt=SONG[:57], like=OTHER, keep=["local"])(3).first(300)
+    assert torch.equal(local["global"], begun["global"])
+    assert starts(local["local"], torch.cat([begun["local"][:, :1], song["local"]], 1))
+
+
+def test_a_level_that_the_model_has_not_cannot_be_kept():
+    with pytest.raises(UsageError, match="no level 'lokal'") as error:
+        LatentSource(small_vae(), context=CONTEXT, prompt=[BOS], like=SONG, keep=["lokal"])
+    assert "global, local, fine" in error.value.hint
+
+
+def test_the_way_to_another_song_begins_and_ends_with_the_songs_themselves():
+    model = small_vae()
+    source = LatentSource(model, context=CONTEXT, prompt=[BOS], like=SONG, toward=OTHER, variation=0.5)
+    for place, song in ((0.0, SONG), (1.0, OTHER)):
+        alone = LatentSource(model, context=CONTEXT, prompt=[BOS], like=song, variation=0.5)(3)
+        assert torch.equal(source(3, place).stream(0, 400), alone.stream(0, 400))
+    middle = source(3, 0.5).stream(0, 400)
+    assert not any(torch.isclose(middle, source(3, place).stream(0, 400)).all() for place in (0.0, 1.0))
+
+
+def test_a_shift_moves_all_latents_of_a_level_whoever_made_them():
+    model = small_vae()
+    shift = {"local": torch.full((16,), 2.0)}
+    plain = LatentSource(model, context=CONTEXT, prompt=[BOS], like=SONG)(3).first(2500)
+    moved = LatentSource(model, context=CONTEXT, prompt=[BOS], like=SONG, shift=shift)(3)
+    for name, latents in moved.first(2500).items():
+        assert torch.equal(latents, plain[name] + (2.0 if name == "local" else 0.0))
+    assert torch.equal(moved.first(2500)["local"], plain["local"] + 2.0), "once, however often it is asked for"

@@ -20,12 +20,14 @@ class Encoding(NamedTuple):
         mean: level → (1, n, size).
         deviation: level → (1, n, size).
         begins: positions from which on each of the global latents holds.
+        length: how many positions the piece has.
     """
 
     levels: Sequence[Level]
     mean: Mapping[str, Tensor]
     deviation: Mapping[str, Tensor]
     begins: Sequence[int]
+    length: int
 
     def draw(self, seed: int, variation: float) -> dict[str, Tensor]:
         """The means, and `variation` deviations away from them; 1 draws from the posterior itself."""
@@ -67,7 +69,7 @@ def encode(model: MusicTransformerVAEGAN, ids: Sequence[int], *, context: int) -
     for level in model.levels:
         parts = [_part(level, window, found[level.name]) for window, found in zip(windows, posteriors, strict=True)]
         mean[level.name], deviation[level.name] = (torch.cat(column, 1) for column in zip(*parts, strict=True))
-    return Encoding(model.levels, mean, deviation, [window.fresh for window in windows])
+    return Encoding(model.levels, mean, deviation, [window.fresh for window in windows], len(ids) - 1)
 
 
 def _windows(count: int, header: int, context: int, levels: Sequence[Level]) -> Iterator[_Window]:

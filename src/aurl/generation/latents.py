@@ -49,15 +49,18 @@ class _Numbers:
 class PieceLatents:
     """The latents of one piece, in segments counted from its start: those that are given, and then the prior's.
 
-    They depend on the seed and on what is given alone, not on other pieces, nor on who asks for how many of them.
+    They depend on the seed and on what is given alone, not on other pieces, nor on who asks for how many of them. What
+    the prior draws follows from the global latent that holds there.
 
     Args:
         model: with latents, in evaluation mode.
         seed: of the piece.
-        given: level → (1, n, size), the first latents there; levels may be missing. There may be several global ones.
+        given: level → (1, n, size), the first latents there; levels may be missing, or end earlier than others. There
+            may be several global ones.
         begins: positions from which on each of those holds, the first 0.
         temperature: factor of the prior's noise, ≥ 0.
         conditions: (1, C), what is known of the header, see `LatentPrior`; None: nothing.
+        shift: level → (size,), added to all latents there, whoever made them; levels may be missing.
     """
 
     def __init__(
@@ -69,14 +72,16 @@ class PieceLatents:
         begins: Sequence[int] = (0,),
         temperature: float = 1.0,
         conditions: Tensor | None = None,
+        shift: Latents | None = None,
     ) -> None:
         self._model = model
         self._temperature = temperature
         self._conditions = conditions
         self._device = next(model.parameters()).device
         self._numbers = {level.name: _Numbers(seed, place, level.size) for place, level in enumerate(model.levels)}
-        self._known = dict(given or {})
+        self._known = {name: known for name, known in (given or {}).items() if known.shape[1]}
         self._begins = list(begins)
+        self._shift = shift or {}
         self._segment = largest_segment(model.levels)
         self._tokens = 0
 
@@ -85,7 +90,9 @@ class PieceLatents:
         while self._tokens < tokens:
             self._tokens += -(-TOKENS_AT_ONCE // self._segment) * self._segment
             self._extend()
-        return dict(self._known)
+        return {
+            name: known + self._shift[name] if name in self._shift else known for name, known in self._known.items()
+        }
 
     def stream(self, begin: int, count: int) -> Tensor:
         """`(1, count, stream_size)`: what the decoder is told at `count` positions of the piece from `begin` on."""
@@ -106,21 +113,33 @@ class PieceLatents:
     def _levels(self) -> tuple[Level, ...]:
         return self._model.levels
 
-    @torch.inference_mode()
     def _extend(self) -> None:
-        """Draw what is missing on each level for the tokens that there are to be, given the last global latent."""
+        """Draw what is missing on each level for the tokens that there are to be, given the global latents there."""
+        below = self._levels[1] if len(self._levels) > 1 else None
+        drawn = self._have(below) * (below.tokens or 0) if below else 0
+        edges = (-(-begin // self._segment) * self._segment for begin in self._begins if begin > drawn)
+        for begin, stop in pairwise([drawn, *sorted({edge for edge in edges if edge < self._tokens}), self._tokens]):
+            self._draw(stop, bisect_right(self._begins, begin) - 1)
+
+    def _have(self, level: Level) -> int:
+        return self._known[level.name].shape[1] if level.name in self._known else 0
+
+    @torch.inference_mode()
+    def _draw(self, tokens: int, number: int) -> None:
+        """What is missing of so many tokens, given the global latent of this number."""
         prior = self._model.prior
-        have = {name: known.shape[1] for name, known in self._known.items()}
-        wanted = {level.name: max(level.count(self._tokens), have.get(level.name, 0)) for level in self._levels}
-        if wanted == have or prior is None:
+        wanted = {level.name: level.count(tokens) for level in self._levels}
+        if prior is None or all(self._have(level) >= wanted[level.name] for level in self._levels):
             return
         for name, drawn in self._numbers.items():
             drawn.reach(wanted[name])
         noise = {name: (self._temperature * drawn.noise).to(self._device) for name, drawn in self._numbers.items()}
         choice = {name: drawn.choice.to(self._device) for name, drawn in self._numbers.items()}
-        above = {GLOBAL: self._known[GLOBAL][:, -1:]} if GLOBAL in self._known else {}
-        found = prior.sample(noise, choice, conditions=self._conditions, given={**self._known, **above})
-        self._known = {**found, GLOBAL: self._known.get(GLOBAL, found[GLOBAL])}
+        known = {name: latents[:, : wanted[name]] for name, latents in self._known.items()}
+        above = {GLOBAL: self._known[GLOBAL][:, number, None]} if GLOBAL in known else {}
+        found = prior.sample(noise, choice, conditions=self._conditions, given={**known, **above})
+        missing = {level.name for level in self._levels if self._have(level) < wanted[level.name]}
+        self._known |= {name: found[name] for name in missing}
 
 
 def _segments(level: Level, begin: int, stop: int) -> slice:
