@@ -38,12 +38,18 @@ class What:
     ] = None
     prompt: Annotated[
         str | None,
-        typer.Option(
-            "--prompt", metavar="FILE|-", help="A MIDI file or written music to continue; - for MIDI from stdin."
-        ),
+        typer.Option("--prompt", metavar="FILE|-", help="A MIDI file or written music to continue; - for stdin."),
     ] = None
     prompt_seconds: Annotated[
         float | None, typer.Option("--prompt-seconds", metavar="S", help="Continue after its first S seconds.")
+    ] = None
+    infill: Annotated[
+        str | None,
+        typer.Option(
+            "--infill",
+            metavar="FROM:TO",
+            help="Make this part of the song anew: 9:13 for bars 9 to 12, or 12s:20s. The rest stays as it is.",
+        ),
     ] = None
 
 
@@ -55,6 +61,14 @@ class Length:
 
     seconds: Annotated[float | None, typer.Option("--seconds", metavar="S", help="Seconds of new music.")] = None
     bars: Annotated[int | None, typer.Option("--bars", min=1, metavar="N", help="Bars of new music.")] = None
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--form",
+            metavar="LETTERS[,…]",
+            help="Sections, of which equal ones come back: AABA, or AABA,bars=8,fresh=2.",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """The options of `aurl generate` → the request that the library knows."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 from aurl.cli.generate_options import Conditions, Constraints, Latents, Length, Sampling, What
 from aurl.cli.generate_values import read_meter, read_numbers, read_pairs, read_pitch, read_range, split_values
@@ -10,10 +10,12 @@ from aurl.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from aurl.generation.beam import Beam
+    from aurl.generation.form import Form
     from aurl.generation.request import Request
     from aurl.generation.wishes import Wishes
     from aurl.tokens.vocabulary import Fact
 
+T = TypeVar("T")
 FILTERS = {
     "typical": ("typical", "mass"),
     "eta": ("eta", "epsilon"),
@@ -49,8 +51,10 @@ def make_request(
         seed=draw_seed() if what.seed is None else what.seed,
         prompt=prompt,
         prompt_seconds=what.prompt_seconds,
+        infill=what.infill,
         seconds=length.seconds,
         bars=length.bars,
+        form=_form(length.form),
         temperature=sampling.temperature,
         top_k=sampling.top_k,
         top_p=sampling.top_p,
@@ -97,19 +101,33 @@ def _wishes(asked: Conditions) -> "Wishes":
     )
 
 
+def _form(text: str | None) -> "Form | None":
+    from aurl.generation.form import Form
+
+    return None if text is None else _built(Form, "sections", text, "--form")
+
+
 def _beam(text: str | None) -> "Beam | None":
-    if text is None:
-        return None
     from aurl.generation.beam import Beam
 
-    known: dict[str, type] = get_type_hints(Beam)
-    values = read_numbers(split_values(text, "width", "--beam"), "--beam")
-    for name, value in values.items():
+    return None if text is None else _built(Beam, "width", text, "--beam")
+
+
+def _built(kind: type[T], main: str, text: str, option: str) -> T:
+    """An object of the values that an option tells."""
+    known: dict[str, type] = get_type_hints(kind)
+    values: dict[str, Any] = {}
+    for name, value in split_values(text, main, option).items():
         if name not in known:
-            raise UsageError(f"--beam knows no {name}", hint=did_you_mean(name, known) or f"known: {', '.join(known)}")
-        if known[name] is int and not value.is_integer():
-            raise UsageError(f"--beam {name}={value} is no whole number", hint="write it like this: --beam 8")
-    return Beam(**{name: known[name](value) for name, value in values.items()})
+            others = [other for other in known if other != main]
+            meant = did_you_mean(name, others) or f"known: {', '.join(others)}"
+            raise UsageError(f"{option} knows no {name}", hint=meant)
+        try:
+            values[name] = known[name](value)
+        except ValueError:
+            shown = f"{option} {text}: {name} {value} is no {'whole ' * (known[name] is int)}number"
+            raise UsageError(shown, hint="see aurl generate --help") from None
+    return kind(**values)
 
 
 def _filters(sampling: Sampling) -> tuple[dict[str, Any], ...]:

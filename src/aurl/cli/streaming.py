@@ -37,9 +37,9 @@ def print_stream(
     from aurl.generation.stream import stream
     from aurl.latent.directions import ensure_directions
 
-    pieces = []
+    pieces, events = [], stream(loaded, request, interrupts=interrupts, directions=ensure_directions)
     _print(output, "start", {"schema": f"{PROGRAM}.stream/{SCHEMA_VERSION}", **facts, "count": request.total})
-    for event in stream(loaded, request, interrupts=interrupts, directions=ensure_directions):
+    for event in events:
         if isinstance(event, Piece):
             pieces.append(keep(event))
         else:

@@ -61,6 +61,12 @@ class Gap:
         """How long it is to be."""
         return self.span.end - self.span.begin
 
+    @property
+    def ticks(self) -> tuple[int, int]:
+        """Where new music begins and ends in the song."""
+        begin, end = self._ticks([self.span.begin, self.span.end]).tolist()
+        return begin, end
+
     def filled(self, ids: Sequence[int]) -> Score:
         """The song with the music that `ids`, which begin with the gap's own, tell in that place.
 
@@ -68,7 +74,7 @@ class Gap:
         end there.
         """
         made = read_notes([*self.ids[: header_length(self.ids)], *ids[len(self.ids) :]])
-        begin, end = self._ticks([self.span.begin, self.span.end]).tolist()
+        begin, end = self.ticks
         homes = self._homes(made)
         tracks = [
             self._mended(number, track, made, homes, begin=begin, end=end)

@@ -1,5 +1,7 @@
 """The ids of one growing piece → its notes with their times, one id at a time."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -52,6 +54,8 @@ class Listener:
     Args:
         codec: of the ids.
         maps: of a prompt; without it the header's are taken.
+        step: where what comes after the header begins.
+        retime: done to the whole piece in the end: another tempo, and nothing else.
 
     Attributes:
         programs: part → program, of the parts declared so far.
@@ -60,14 +64,21 @@ class Listener:
         seconds: where the last note event was.
     """
 
-    def __init__(self, codec: Codec, maps: Maps | None = None) -> None:
+    def __init__(
+        self,
+        codec: Codec,
+        maps: Maps | None = None,
+        *,
+        step: int = 0,
+        retime: Callable[[Score], Score] = lambda score: score,
+    ) -> None:
         self.programs: dict[int, int] = {}
         self.in_body = False
         self.seconds = 0.0
-        self._codec, self._given = codec, maps
-        self._ends_header = SEP if codec.parts or codec.header else BOS
+        self._codec, self._given, self._retime = codec, maps, retime
+        self._ends_header = SEP if codec.parts or codec.header or codec.has_controls else BOS
         self._header: list[int] = []
-        self._step, self._part, self._velocity = 0, 0, int(VELOCITY_OF_BIN[DEFAULT_BIN])
+        self._step, self._part, self._velocity = step, 0, int(VELOCITY_OF_BIN[DEFAULT_BIN])
 
     def take(self, chosen: int) -> Heard | None:
         """One id; the note event that it is, if any."""
@@ -91,12 +102,13 @@ class Listener:
             self.programs[self._part] = chosen - PROGRAM.start
         if chosen == self._ends_header:
             self.in_body = True
-            self.maps = self._given or _told(self._header)
+            self._written = self._given or _told(self._header)
+            self._clock = self._retime(Score(self._written.ticks_per_beat, tempos=self._written.tempos))
+            self.maps = replace(self._written, tempos=self._clock.tempos)
             self._part = min(self.programs, default=0)
-            self._clock = Score(ticks_per_beat=self.maps.ticks_per_beat, tempos=self.maps.tempos)
 
     def _note(self, chosen: int) -> Heard:
-        maps, begins = self.maps, chosen < NOTE_ON.stop
+        maps, begins = self._written, chosen < NOTE_ON.stop
         tick = to_ticks(np.array([self._step]), maps.ticks_per_beat, maps.tempos, self._codec.time_base)
         self.seconds = float(seconds_at(self._clock, tick)[0])
         return Heard(

@@ -8,9 +8,11 @@ from aurl.generation.beam.search import Beams, BeamSearch
 from aurl.generation.choices import constraints, filters, guidance, sampler, settle, told_rules
 from aurl.generation.directions import Directions, load_directions
 from aurl.generation.engine import Batch, Engine
+from aurl.generation.form import Sections
+from aurl.generation.forming import Formed
 from aurl.generation.load import Loaded
 from aurl.generation.plan import check_latents, make_plan
-from aurl.generation.request import Request
+from aurl.generation.request import MAX_TOKENS, Request
 from aurl.model.latents.levels import Latents
 from aurl.model.vae_gan import MusicTransformerVAEGAN
 from aurl.profile import Generation
@@ -33,7 +35,7 @@ class Growing(NamedTuple):
     """
 
     numbers: Sequence[int]
-    batch: Batch | Beams
+    batch: Batch | Beams | Formed
 
 
 class Making:
@@ -106,28 +108,33 @@ class Making:
             yield self._grow(range(first, min(first + size, self.request.count)))
 
     def _grow(self, block: range) -> Iterator[Growing]:
-        request = self.request
+        request, gap = self.request, self.plan.gap
+        if isinstance(self._engine, Engine) and request.form is not None:
+            sections = Sections(self._engine, self.codec, request.form, latents=self.plan.after)
+            yield Growing(block, Formed(sections, [request.seeds[index] for index in block]))
+            return
         for place, variant in enumerate(self.plan.variants):
             batch = self._engine.start(
                 self.plan.begin,
                 seeds=[request.seeds[index] for index in block],
                 length=variant.length,
                 may_end=request.may_end,
-                max_tokens=request.max_tokens,
+                max_tokens=min(request.max_tokens, gap.max_tokens if gap else MAX_TOKENS),
                 latents=variant.latents,
+                step=gap.step if gap else None,
             )
             yield Growing([index * request.places + place for index in block], batch)
 
 
 def _engine(making: Making, settled: Generation, context: int) -> Engine | BeamSearch:
     request = making.request
-    told = guidance(request, settled, making.codec)
     common: dict[str, Any] = {
         "context": context,
         "max_note_steps": round(settled.max_note_beats * STEPS_PER_BEAT) or None,
+        "guidance": guidance(request, settled, making.codec),
         "constraints": [*told_rules(request, making.codec), *(() if request.mend else making.constraints)],
     }
     grammar = Grammar.of(making.codec, allow_zero_length=False)
     if request.beam is None:
-        return Engine(making.model, grammar, sampler=sampler(settled), guidance=told, **common)
+        return Engine(making.model, grammar, sampler=sampler(settled), **common)
     return BeamSearch(making.model, grammar, beam=request.beam, filters=filters(settled), **common)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from aurl.generation.beam.search import Beams
 from aurl.generation.engine import Batch, Ending, Made
+from aurl.generation.forming import Formed
 from aurl.generation.making import Making
 from aurl.generation.request import Request
 from aurl.midi.score import Score
@@ -95,14 +96,21 @@ def each_piece(making: Making, *, report: Report = silent, interrupts: Interrupt
             if interrupts.stop is not None:
                 break
             _run(batch, told, interrupts)
-            pieces |= {number: finish(making, made, number) for number, made in zip(numbers, batch.pieces, strict=True)}
+            # Of pieces in a form those are missing that had not begun when they were stopped.
+            made = zip(numbers, batch.pieces, strict=False)
+            pieces |= {number: finish(making, one, number) for number, one in made}
         yield from (pieces[number] for number in sorted(pieces))
 
 
 def finish(making: Making, made: Made, number: int) -> Piece:
     """The piece of this number, now that it has ended."""
-    ids, prompt, wishes = np.array(made.ids, np.uint16), making.plan.prompt, making.request.wishes
-    score = making.codec.decode(ids, prompt.maps) if prompt else wishes.at_tempo(making.codec.decode(ids))
+    ids, plan = np.array(made.ids, np.uint16), making.plan
+    if plan.gap is not None:
+        score = plan.gap.filled(made.ids)
+    elif plan.prompt is not None:
+        score = making.codec.decode(ids, plan.prompt.maps)
+    else:
+        score = making.request.wishes.at_tempo(making.codec.decode(ids))
     if making.request.mend:
         for constraint in making.constraints:
             score = constraint.mend(score)
@@ -112,7 +120,7 @@ def finish(making: Making, made: Made, number: int) -> Piece:
         seed=making.request.seed_of(number),
         nats=made.nats,
         sampled=made.sampled,
-        prompt_tokens=len(making.plan.begin),
+        prompt_tokens=len(plan.begin),
         ended=made.ended,
         latents={level.name: level.count(len(ids) - 1) for level in making.model.levels},
         broken=tuple(fault for constraint in making.constraints for fault in constraint.broken(score)),
@@ -137,12 +145,12 @@ class _Told:
         self.report(Progress("generate", min(made, total), total, self.unit, note))
 
 
-def _run(batch: Batch | Beams, told: _Told, interrupts: Interrupts) -> None:
+def _run(batch: Batch | Beams | Formed, told: _Told, interrupts: Interrupts) -> None:
     for _ in batch:
         told.tokens += 1
         if told.tokens % EVENTS_PER_REPORT == 0:
             told(batch.progress(), finished=batch.finished)
         if interrupts.stop is not None:
             batch.stop()
-    told.finished += len(batch.pieces)
+    told.finished += batch.finished
     told()

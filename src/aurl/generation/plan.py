@@ -1,14 +1,17 @@
 """What a request comes to once its songs are read: how pieces begin, how long they become, what their latents are."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from aurl.controls.prompts import told_prompt
 from aurl.errors import UsageError
-from aurl.generation.context import elapsed_steps
+from aurl.generation.context import elapsed_steps, header_length
 from aurl.generation.engine import LatentsOfSeed, LengthRule
+from aurl.generation.form import LatentsAfter
+from aurl.generation.infill import Gap, open_gap
 from aurl.generation.interpolation import places
 from aurl.generation.length import length_rule
 from aurl.generation.prompt import Prompt, load_prompt, load_song
@@ -21,7 +24,7 @@ from aurl.model.prior.conditions import UNKNOWN
 from aurl.model.vae_gan import MusicTransformerVAEGAN
 from aurl.profile import Generation
 from aurl.tokens.codec import Codec
-from aurl.tokens.vocabulary import BOS
+from aurl.tokens.vocabulary import BOS, EOS
 
 
 @dataclass(frozen=True)
@@ -43,20 +46,25 @@ class Plan:
 
     Args:
         prompt: what they continue, None without.
+        gap: what they fill in; None: nothing.
         variants: one for each piece that is made of a seed; several are the steps of an interpolation.
+        after: what there is of a piece in a form → where what follows has its latents from; None for a model without.
         each: how long a piece becomes, for people, in `unit`.
         unit: "seconds" or "bars".
     """
 
     prompt: Prompt | None
+    gap: Gap | None
     variants: Sequence[Variant]
     each: float
     unit: str
+    after: LatentsAfter | None = None
 
     @property
     def begin(self) -> list[int]:
         """Ids that are given."""
-        return self.prompt.ids if self.prompt else [BOS]
+        given = self.gap or self.prompt
+        return given.ids if given else [BOS]
 
 
 @dataclass(frozen=True)
@@ -93,28 +101,36 @@ def make_plan(
         shift: level → (size,), what latents are moved by.
     """
     check_latents(model, request)
-    style = _style(model, request.style)
-    prompt = None
-    if request.prompt is not None:
-        prompt = load_prompt(request.prompt, codec, preprocess=preprocess, seconds=request.prompt_seconds)
+    style, asked = _style(model, request.style), request.wishes.header(codec)
+    prompt = gap = None
+    if request.infill is not None and request.prompt is not None:
+        gap = open_gap(request.prompt, codec, request.infill, context=context, preprocess=preprocess, asked=asked)
+    elif request.prompt is not None:
+        plain = load_prompt(request.prompt, codec, preprocess=preprocess, seconds=request.prompt_seconds)
+        prompt = replace(plain, ids=told_prompt(plain.ids, header_length(plain.ids), codec, asked))
     songs = [_load(song, codec, preprocess) for song in request.interpolate or (request.like,) if song is not None]
-    lengths, each, unit = _lengths(request, codec, defaults, prompt, songs)
+    lengths, each, unit = _lengths(request, codec, defaults, prompt, songs) if gap is None else _gap_length(gap)
+    plan = Plan(prompt, gap, [Variant(length, None) for length in lengths], each, unit)
     if not model.levels:
-        return Plan(prompt, [Variant(length, None) for length in lengths], each, unit)
-    source = LatentSource(
+        return plan
+    source = partial(
+        LatentSource,
         model,
         context=context,
-        prompt=prompt.ids if prompt else [BOS],
-        like=songs[0].ids if songs else None,
-        toward=songs[1].ids if request.interpolate else None,
         keep=request.keep,
         variation=request.variation,
         temperature=defaults.latent_temperature,
         style=style,
         shift=shift,
     )
-    latents = [partial(source, place=place) for place in _places(request)]
-    return Plan(prompt, [Variant(*pair) for pair in zip(lengths, latents, strict=True)], each, unit)
+    like, toward = [song.ids for song in songs] + [None] * (2 - len(songs))
+    found = source(prompt=plan.begin, like=like, toward=toward)
+    latents = [partial(found, place=place) for place in _places(request)]
+    return replace(
+        plan,
+        variants=[Variant(*pair) for pair in zip(lengths, latents, strict=True)],
+        after=lambda ids: source(prompt=ids),
+    )
 
 
 def check_latents(model: MusicTransformerVAEGAN, request: Request) -> None:
@@ -153,7 +169,9 @@ def _style(model: MusicTransformerVAEGAN, name: str | None) -> int:
 
 def _load(song: Path | Score, codec: Codec, preprocess: Sequence[Mapping[str, Any]]) -> _Song:
     score, encoded = load_song(song, codec, preprocess=preprocess)
-    return _Song(encoded.ids.tolist(), float(seconds_at(score, [score.end_tick])[0]))
+    ids = encoded.ids[:-1].tolist()
+    told = told_prompt(ids, header_length(ids), codec)
+    return _Song([*told, EOS], float(seconds_at(score, [score.end_tick])[0]))
 
 
 def _places(request: Request) -> list[float]:
@@ -170,9 +188,16 @@ def _lengths(
         steps = [round((1 - place) * first.steps + place * last.steps) for place in at]
         return [partial(_fixed, count) for count in steps], (first.seconds + last.seconds) / 2, "seconds"
     seconds = defaults.max_seconds if request.seconds is None else request.seconds
-    length = length_rule(codec, seconds=seconds, bars=request.bars, clock=prompt.clock if prompt else None)
-    each, unit = (seconds, "seconds") if request.bars is None else (float(request.bars), "bars")
+    bars = request.bars if request.form is None else request.form.bars * len(request.form.sections)
+    length = length_rule(codec, seconds=seconds, bars=bars, clock=prompt.clock if prompt else None)
+    each, unit = (seconds, "seconds") if bars is None else (float(bars), "bars")
     return [length] * len(at), each, unit
+
+
+def _gap_length(gap: Gap) -> tuple[list[LengthRule], float, str]:
+    begin, end = gap.ticks
+    first, last = seconds_at(gap.song, [begin, end]).tolist()
+    return [partial(_fixed, gap.steps)], last - first, "seconds"
 
 
 def _fixed(steps: int, ids: Sequence[int]) -> int:

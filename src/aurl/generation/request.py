@@ -4,12 +4,16 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aurl.generation.beam import Beam
 from aurl.generation.request_faults import check
 from aurl.generation.wishes import Wishes
 from aurl.midi.score import Score
 from aurl.profile.sections import Component
+
+if TYPE_CHECKING:
+    from aurl.generation.form import Form
 
 SEED_LIMIT = 2**31
 """Seeds drawn for the user stay short enough to be typed again."""
@@ -36,8 +40,10 @@ class Request:
         seed: piece i is made with seed + i; drawn where it is not given.
         seconds: of new music.
         bars: of new music, in the meter of the prompt or of the piece's header (4/4 without).
-        prompt: a song to continue.
+        form: sections of which some come back; it says how long pieces are.
+        prompt: a song to continue, or to fill in.
         prompt_seconds: how much of it; None for all.
+        infill: which part of it is made anew, see `open_gap`; it keeps its length, and the rest is left as it is.
         like: a song whose latents are taken; this and what follows up to `hold`, like `latent_temperature`, need a
             model with latents.
         variation: ≥ 0, how many deviations of their posterior latents are away from its mean; 1 draws from it.
@@ -70,8 +76,10 @@ class Request:
     seed: int = field(default_factory=draw_seed)
     seconds: float | None = None
     bars: int | None = None
+    form: "Form | None" = None
     prompt: Path | Score | None = None
     prompt_seconds: float | None = None
+    infill: str | None = None
     like: Path | Score | None = None
     variation: float = 0.0
     interpolate: tuple[Path | Score, Path | Score] | None = None
@@ -118,4 +126,5 @@ class Request:
     @property
     def may_end(self) -> bool:
         """Whether pieces may end by themselves: no length is asked, and no song has one."""
-        return self.seconds is None and self.bars is None and self.like is None and self.interpolate is None
+        lengths = (self.seconds, self.bars, self.like, self.interpolate, self.infill)
+        return all(length is None for length in lengths)

@@ -32,7 +32,7 @@ def check(request: "Request") -> None:
     Raises:
         UsageError: the first fault.
     """
-    for faults in (_numbers, _songs, _wishes, _latents, _choosing):
+    for faults in (_numbers, _songs, _form, _wishes, _latents, _choosing):
         for fault in faults(request):
             if fault.is_there:
                 raise UsageError(fault.message, hint=fault.hint)
@@ -60,6 +60,24 @@ def _songs(request: "Request") -> Iterator[Fault]:
         "name the song to continue: --prompt song.mid",
     )
     yield Fault(
+        request.infill is not None and request.prompt is None,
+        f"--infill {request.infill} of no song",
+        f"name the song: --prompt song.mid --infill {request.infill}",
+    )
+    lengths = {
+        "--seconds": request.seconds,
+        "--bars": request.bars,
+        "--prompt-seconds": request.prompt_seconds,
+        "--mend": request.mend or None,
+        "--like": request.like,
+    }
+    length = next((option for option, value in lengths.items() if value is not None), "")
+    yield Fault(
+        request.infill is not None and bool(length),
+        f"--infill {request.infill} leaves the rest of the song as it is, and {length} is about all of it",
+        f"leave out {length}",
+    )
+    yield Fault(
         request.style is not None and not (request.prompt is None and request.like is None),
         "a piece has the style of the song that is given",
         "leave out --style, or the song",
@@ -70,6 +88,23 @@ def _songs(request: "Request") -> Iterator[Fault]:
         request.interpolate is not None and bool(other),
         f"--interpolate leads from one song to another, and {other} says something else",
         f"leave out {other}",
+    )
+
+
+def _form(request: "Request") -> Iterator[Fault]:
+    others = {
+        "--seconds": request.seconds,
+        "--bars": request.bars,
+        "--prompt": request.prompt,
+        "--like": request.like,
+        "--interpolate": request.interpolate,
+        "--beam": request.beam,
+    }
+    other = next((option for option, value in others.items() if value is not None), "")
+    yield Fault(
+        request.form is not None and bool(other),
+        f"--form says what a piece is made of from its beginning to its end, and {other} says something else",
+        f"leave out --form, or {other}",
     )
 
 
@@ -138,11 +173,6 @@ def _choosing(request: "Request") -> Iterator[Fault]:
         "--min-p": request.min_p,
     }
     drawn = next((option for option, value in drawing.items() if value is not None), "")
-    yield Fault(
-        request.beam is not None and request.guidance is not None,
-        "--beam looks for what is likeliest, and --guidance says that something else is better",
-        "leave out one of them",
-    )
     yield Fault(
         request.beam is not None and bool(drawn),
         f"--beam looks for what is likeliest, and {drawn} is for drawing by chance",

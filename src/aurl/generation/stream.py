@@ -5,6 +5,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from aurl.errors import UsageError
+from aurl.generation.context import header_length
 from aurl.generation.directions import load_directions
 from aurl.generation.engine import Batch, Ending
 from aurl.generation.listener import Heard, Listener
@@ -84,25 +85,27 @@ def stream(
         UsageError: as in `Making`, or what is asked has no note ready before the end.
         Rejected: a song cannot be used.
     """
-    if request.mend:
-        raise UsageError("--mend changes pieces that are whole", hint="leave out --stream, or --mend")
-    making, interrupts = Making.of(loaded, request, directions=directions), interrupts or Interrupts()
+    late = {"--mend": request.mend, "--beam": request.beam, "--form": request.form}
+    for option, is_asked in late.items():
+        if is_asked:
+            raise UsageError(f"with {option} no note is sure before the end", hint=f"leave out --stream, or {option}")
+    making = Making.of(loaded, request, directions=directions)
+    return _events(making, interrupts or Interrupts())
+
+
+def _events(making: Making, interrupts: Interrupts) -> Iterator[StreamEvent]:
     for numbers, batch in chain.from_iterable(making.blocks()):
         if interrupts.stop is not None:
             break
-        if not isinstance(batch, Batch):
-            raise UsageError("--beam is sure of no note before the end", hint="leave out --stream, or --beam")
-        yield from _listen(making, numbers, batch, interrupts)
+        if isinstance(batch, Batch):
+            yield from _listen(making, numbers, batch, interrupts)
         yield from (finish(making, made, number) for number, made in zip(numbers, batch.pieces, strict=True))
 
 
 def _listen(making: Making, numbers: Sequence[int], batch: Batch, interrupts: Interrupts) -> Iterator[StreamEvent]:
-    maps = making.plan.prompt.maps if making.plan.prompt else None
-    listeners = [Listener(making.codec, maps) for _ in batch.pieces]
+    listeners = [_listener(making) for _ in batch.pieces]
     told = set[int]()
     for number, listener in zip(numbers, listeners, strict=True):
-        for given in making.plan.begin:
-            listener.take(given)
         yield from _began(making, number, listener, told)
     for row, chosen in batch:
         if interrupts.stop is not None:
@@ -115,6 +118,21 @@ def _listen(making: Making, numbers: Sequence[int], batch: Batch, interrupts: In
         if chosen == EOS:
             # The engine notes how a piece ended after its EOS, unless it wrote that one itself.
             yield Ended(number, listener.seconds, batch.pieces[row].ended or "eos")
+
+
+def _listener(making: Making) -> Listener:
+    """Who has heard what is given, and hears what is new."""
+    plan, codec = making.plan, making.codec
+    if plan.gap is not None:
+        given = plan.begin[: header_length(plan.begin)]
+        listener = Listener(codec, Maps.of(plan.gap.song), step=plan.gap.step)
+    elif plan.prompt is not None:
+        given, listener = plan.begin, Listener(codec, plan.prompt.maps)
+    else:
+        given, listener = plan.begin, Listener(codec, retime=making.request.wishes.at_tempo)
+    for chosen in given:
+        listener.take(chosen)
+    return listener
 
 
 def _began(making: Making, number: int, listener: Listener, told: set[int]) -> Iterator[Began]:
