@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from aurl.controls.told import Controls
 from aurl.data.dataset import DatasetInfo, Rows, TokenDataset, open_dataset
 from aurl.errors import UsageError
 from aurl.generation.load import Loaded
@@ -128,7 +129,9 @@ def open_windows(
         )
     label, styles = loaded.profile.latent.style, facts.get("styles", ())
     numbers = _style_numbers(info, split, label, styles) if label is not None and styles else None
-    windows = TokenDataset(info.folder, split, seq_len=loaded.profile.data.seq_len, styles=numbers)
+    seq_len, codec = loaded.profile.data.seq_len, loaded.codec
+    controls = Controls(codec, seq_len=seq_len) if codec.signature() != info.codec.signature() else None
+    windows = TokenDataset(info.folder, split, seq_len=seq_len, controls=controls, styles=numbers)
     if len(windows.pieces) == 0 or len(windows) < FEWEST_WINDOWS:
         raise UsageError(
             f"the {split} split of {info.folder} has {len(windows) if len(windows.pieces) else 0} windows",

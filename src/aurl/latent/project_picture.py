@@ -12,7 +12,7 @@ from aurl.latent.project_colours import Colouring, colourings
 from aurl.latent.report_pictures import png
 
 COLUMNS, PANEL_INCHES, DOTS_PER_INCH = 3, 4.2, 110
-MOST_LEGEND = 12
+MOST_LEGEND = 24
 SMALLEST, LARGEST = 5.0, 26.0
 """Area of a point, in points, with many and with few of them."""
 FEW_POINTS = 100
