@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from aurl.studies.pitch_classes import OCTAVE, key_value
+from aurl.studies.pitch_classes import KEYS, OCTAVE, key_value, tonic_of
 
 MAJOR = (0.748, 0.060, 0.488, 0.082, 0.670, 0.460, 0.096, 0.715, 0.104, 0.366, 0.057, 0.400)
 MINOR = (0.712, 0.084, 0.474, 0.618, 0.049, 0.460, 0.105, 0.747, 0.404, 0.067, 0.133, 0.330)
@@ -49,6 +49,12 @@ def estimate_key(pitch: NDArray[Any], weight: NDArray[Any]) -> Key | None:
     correlation = _PROFILES @ (above / np.linalg.norm(above))
     best = int(correlation.argmax())
     return Key(best % OCTAVE, best >= OCTAVE, float(correlation[best]))
+
+
+def key_fits(value: int) -> NDArray[np.float32]:
+    """`(12,)`: how well each pitch class fits into a key of that KEY value; mean 0."""
+    fits: NDArray[np.float32] = _PROFILES[tonic_of(value) + OCTAVE * KEYS[value][1]].astype(np.float32)
+    return fits
 
 
 def _profiles() -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from aurl.generation.constraints.kinds import Constraint
 from aurl.generation.constraints.row import FORBIDDEN, NONE, PITCHES, Bias, Row
+from aurl.generation.constraints.tally import Tally
 from aurl.tokens.grammar import MIDDLE_C, Grammar, GrammarState
 from aurl.tokens.rules import ILLEGAL, Kind, Stage
 from aurl.tokens.vocabulary import (
@@ -87,7 +88,7 @@ class GrammarMask:
     def end_after(self, row: int, steps: int | None, *, may_end: bool) -> None:
         """Let the row end at most `steps` (≥ 1) from now, and before that only if `may_end`."""
         state = self.rows[row]
-        state.begin_step = state.step
+        state.begin_step, state.tally = state.step, Tally()
         state.end_step = None if steps is None else state.step + steps
         state.may_end = may_end
         self._refresh(row)
@@ -166,7 +167,9 @@ class GrammarMask:
         if after == ILLEGAL:
             return
         if kind in _SHIFTS:
-            row.step += chosen - TIME_SHIFT.start + 1
+            steps = chosen - TIME_SHIFT.start + 1
+            row.step += steps
+            row.tally.wait(steps, len(row.begun))
         elif kind in _NOTES and row.part != NONE:
             sounds = kind == Kind.NOTE_ON
             lane = row.lanes[row.part]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from aurl.generation.constraints.tally import Tally
 from aurl.tokens.vocabulary import DRUM_PROGRAM, MAX_SHIFT_STEPS
 
 PITCHES = 128
@@ -32,6 +33,7 @@ class Row:
         tempo: TEMPO value of the header, −1 where it tells none.
         onsets: step of each note that is no drum's; this and the next are kept only where constraints ask.
         tops: part → step and highest pitch of all that begins there, step by step; without drums.
+        tally: what has been played since `begin_step`.
         chord_step: when a CHORD was told last, −1 before the first.
         step: time so far.
         begin_step: from where the length is counted.
@@ -52,6 +54,7 @@ class Row:
     tempo: int = NONE
     onsets: list[int] = field(default_factory=list)
     tops: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    tally: Tally = field(default_factory=Tally)
     chord_step: int = NONE
     step: int = 0
     begin_step: int = 0
@@ -74,6 +77,7 @@ class Row:
 
     def struck(self, pitch: int) -> None:
         """Remember that a note begins here, in the running part."""
+        self.tally.strike(pitch, self.velocity, is_drum=self.is_drum(self.part))
         if self.is_drum(self.part):
             return
         self.onsets.append(self.step)
@@ -93,5 +97,6 @@ class Row:
             ids=list(self.ids),
             programs=list(self.programs),
             onsets=list(self.onsets),
+            tally=self.tally.copy(),
             tops={part: list(tops) for part, tops in self.tops.items()},
         )
