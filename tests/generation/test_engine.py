@@ -16,6 +16,8 @@ from aurl.tokens.vocabulary import BOS, EOS, NOTE_OFF, NOTE_ON, PART, SEP, TIME_
 CODEC = Codec(parts=False, header=("tempo",))
 GRAMMAR = Grammar.of(CODEC, allow_zero_length=False)
 CONTEXT = 64
+ROUNDED = 1e-3
+"""Steps multiply with the output layer in fp16."""
 
 
 def small_model(pattern=("full",), codec=CODEC, **sizes):
@@ -82,7 +84,7 @@ def test_packed_products_do_not_depend_on_the_number_of_rows(features):
     packed = PackedLinear(weight)
     with torch.inference_mode():
         whole = packed(rows)
-        torch.testing.assert_close(whole, rows @ weight.T, rtol=1e-4, atol=1e-3)
+        torch.testing.assert_close(whole, rows @ weight.half().float().T, rtol=1e-4, atol=1e-3)
         for count in (1, 2, 3, 4, 7, 8, 15, 16, 17):
             assert torch.equal(packed(rows[:count]), whole[:count]), count
 
@@ -174,7 +176,7 @@ def test_the_context_never_exceeds_what_was_trained():
         start = torch.tensor([elapsed_steps(ids[:begin])])
         with torch.inference_mode():
             expected = model(torch.tensor([window]), start_steps=start)[:, -1]
-        torch.testing.assert_close(logits, expected, rtol=0, atol=1e-4)
+        torch.testing.assert_close(logits, expected, rtol=0, atol=ROUNDED)
         logits = context.step([ids[length]])
     assert begin > CONTEXT, "the window was to move more than once"
 

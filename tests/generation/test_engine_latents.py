@@ -15,6 +15,8 @@ CODEC = Codec(parts=False, header=("tempo",))
 GRAMMAR = Grammar.of(CODEC, allow_zero_length=False)
 CONTEXT = 64
 SEGMENT = 32
+ROUNDED = 1e-3
+"""Steps multiply with the output layer in fp16."""
 CPU = torch.device("cpu")
 
 
@@ -53,7 +55,7 @@ def test_every_position_hears_its_own_latents_for_three_contexts_and_more(option
     for length in range(5, 250):
         if length - dropped > CONTEXT:
             dropped = (length - CONTEXT // 2) // segment * segment
-        torch.testing.assert_close(logits, uncached(model, latents, ids[:length], dropped), rtol=0, atol=2e-4)
+        torch.testing.assert_close(logits, uncached(model, latents, ids[:length], dropped), rtol=0, atol=ROUNDED)
         logits = context.step([ids[length]])
     assert dropped > 2 * CONTEXT
 

@@ -8,6 +8,7 @@ from torch.nn.functional import one_hot
 from torch.utils.flop_counter import FlopCounterMode
 
 from aurl.model.attention import ATTENTION
+from aurl.model.attention.slots import CHUNK
 from aurl.model.build import build_discriminator, build_model
 from aurl.model.discriminator import straight_through
 from aurl.model.latents.echo import SHARE
@@ -213,7 +214,8 @@ def test_cache_per_token_is_what_a_cache_holds(kind):
     stream = torch.zeros(1, LENGTH, model.latent_stream.size)
     cache = model.new_cache(1, LENGTH, stream)
     slots = [slots for layer in cache.layers for slots in slots_of(layer)]
-    held = stream.nbytes + sum(tensor.nbytes for slot in slots for tensor in (slot.keys, slot.values))
+    held = stream.nbytes + sum(slot._keys.nbytes * slot.size / slot._keys.shape[2] for slot in slots)
+    held += sum(slot._values.nbytes * slot.size / (len(slot._values) * CHUNK) for slot in slots)
     assert cost_of(run).cache_bytes_per_token == round(held / LENGTH)
 
 

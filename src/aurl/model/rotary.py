@@ -22,6 +22,7 @@ class Rotary(nn.Module):
     """
 
     periods: Tensor
+    rates: Tensor
     frequencies: Tensor
 
     def __init__(self, d_head: int) -> None:
@@ -29,12 +30,14 @@ class Rotary(nn.Module):
         n_time = min(d_head // 4, len(PERIODS_STEPS))
         n_index = d_head // 2 - n_time
         chosen = torch.linspace(0, len(PERIODS_STEPS) - 1, n_time).round().long()
-        self.register_buffer("periods", torch.tensor(PERIODS_STEPS)[chosen], persistent=False)
+        periods = torch.tensor(PERIODS_STEPS)[chosen]
+        self.register_buffer("periods", periods, persistent=False)
+        self.register_buffer("rates", 2 * math.pi / periods, persistent=False)
         self.register_buffer("frequencies", INDEX_BASE ** -(torch.arange(n_index) / n_index), persistent=False)
 
     def forward(self, index: Tensor, elapsed_steps: Tensor) -> Tensor:
         """`(B, 1, T, d_head / 2)` complex, for token indices `(T,)` and elapsed steps `(B, T)`."""
-        by_time = (elapsed_steps[..., None] % self.periods) * (2 * math.pi / self.periods)
+        by_time = (elapsed_steps[..., None] % self.periods) * self.rates
         by_index = (index[:, None] * self.frequencies).expand(*elapsed_steps.shape, -1)
         angles = torch.cat([by_time, by_index], dim=-1)[:, None]
         return torch.polar(torch.ones_like(angles), angles)

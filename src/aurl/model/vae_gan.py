@@ -173,7 +173,7 @@ class MusicTransformerVAEGAN(nn.Module):
         if known is None:
             known = ids.new_zeros(ids.shape[0]) if start_steps is None else start_steps
         if ids.shape[1] == 1:
-            return known[:, None] + self.embedding.shift_steps[ids]
+            return known[:, None] + self.embedding.shift_steps.take(ids)
         clock = Clock.at(known) if cache.clock is None else cache.clock._replace(steps=known)
         elapsed_steps, cache.clock = self.embedding.times(ids, clock)
         return elapsed_steps

@@ -28,11 +28,11 @@ class FullCache:
         """Append `k`, `v` and let `q` look at all that is filled."""
         start, n_new = self.length, k.shape[2]
         self.length += n_new
-        self._slots.write(slice(start, self.length), k, v)
+        self._slots.write(torch.arange(start, self.length, device=k.device), k, v)
         if start == 0:
             return attend_all(q, k, v, causal=True)
         seen = torch.ones(n_new, self.length, dtype=torch.bool, device=q.device).tril(start)
-        keys, values = self._slots.keys[..., : self.length].mT, self._slots.values[:, :, : self.length]
+        keys, values = self._slots.read(torch.arange(self.length, device=k.device))
         return scaled_dot_product_attention(q, keys, values, attn_mask=seen)
 
     def step(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:

@@ -33,8 +33,7 @@ class RingCache:
     def _attend_part(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         size, before = self._slots.size, min(self.length, self._slots.size)
         order = torch.arange(self.length - before, self.length, device=q.device) % size
-        keys = torch.cat([self._slots.keys[..., order].mT, k], dim=2)
-        values = torch.cat([self._slots.values[:, :, order], v], dim=2)
+        keys, values = (torch.cat(pair, dim=2) for pair in zip(self._slots.read(order), (k, v), strict=True))
         seen = band(q.shape[2], before, self._window, q.device)
         mixed = scaled_dot_product_attention(q, keys, values, attn_mask=seen)
         self.length += k.shape[2]

@@ -3,15 +3,16 @@
 import torch
 from torch import Tensor
 
-LONG = 4096
-"""Slots from which values lie transposed as well: 8,000 of them are mixed in 280 µs instead of 400 µs, few of them, or
-those of many rows, a little slower."""
+CHUNK = 64
+"""Slots whose values lie together: few enough to waste little at the end, enough for long sums."""
 
 
 class Slots:
     """Room for the keys and values of one layer.
 
-    Keys lie transposed, for a single query reads them a quarter faster so (batch 1, 1,000 keys: 11.5 µs, not 17.5).
+    A single query reads each number once, so what counts is how fast memory is read. Both products are sums over what
+    lies side by side: keys as they are, values turned in chunks, which are read one after the other. That takes two
+    thirds of the time of products with untransposed values (16 rows of 1,000 tokens: 7.4 ms, not 10.8).
 
     Args:
         like: a tensor of the wanted type and device.
@@ -22,29 +23,39 @@ class Slots:
     def __init__(self, like: Tensor, shape: tuple[int, int, int], size: int) -> None:
         batch, n_heads, d_head = shape
         self.size = size
-        turned = (batch, n_heads, d_head, size)
-        values = like.new_empty(turned).mT if size >= LONG else like.new_empty(batch, n_heads, size, d_head)
-        self._take(like.new_empty(turned), values)
+        n_chunks = -(-size // CHUNK)
+        # The last chunk is read as a whole: what is not filled yet has no weight, and must be finite.
+        values = like.new_zeros(n_chunks, batch, n_heads, d_head, CHUNK)
+        self._take(like.new_empty(batch, n_heads, n_chunks * CHUNK, d_head), values)
 
     def _take(self, keys: Tensor, values: Tensor) -> None:
-        self.keys, self.values = keys, values  # (B, H, D, size) and (B, H, size, D)
-        self._flat_keys, self._flat_values = keys.flatten(0, 1), values.flatten(0, 1)
+        self._keys, self._values = keys, values  # (B, H, slots, D) and (chunks, B, H, D, CHUNK)
+        self._flat_keys = keys.flatten(0, 1)
 
-    def write(self, slots: Tensor | slice, k: Tensor, v: Tensor) -> None:
-        """Put `k`, `v` `(B, H, n, D)` into `slots`."""
-        self.keys[:, :, :, slots] = k.mT
-        self.values[:, :, slots] = v
+    def write(self, slots: Tensor, k: Tensor, v: Tensor) -> None:
+        """Put `k`, `v` `(B, H, n, D)` into `slots` `(n,)`."""
+        self._keys[:, :, slots] = k
+        self._values[slots // CHUNK, :, :, :, slots % CHUNK] = v.permute(2, 0, 1, 3)
+
+    def read(self, slots: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values `(B, H, n, D)` in `slots` `(n,)`."""
+        values = self._values[slots // CHUNK, :, :, :, slots % CHUNK]  # (n, B, H, D)
+        return self._keys[:, :, slots], values.permute(1, 2, 0, 3)
 
     def step(self, slot: int, filled: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Put one token into `slot` and mix the first `filled` slots; all `(B, H, D)`."""
-        self.keys.select(3, slot).copy_(k)
-        self.values.select(2, slot).copy_(v)
+        self._keys.select(2, slot).copy_(k)
+        self._values.select(0, slot // CHUNK).select(3, slot % CHUNK).copy_(v)
         batch, n_heads, d_head = q.shape
-        scores = torch.bmm(q.reshape(-1, 1, d_head), self._flat_keys.narrow(2, 0, filled))
-        mixed = torch.bmm(torch.softmax(scores, -1), self._flat_values.narrow(1, 0, filled))
-        return mixed.view(batch, n_heads, d_head)
+        n_chunks = -(-filled // CHUNK)
+        read = n_chunks * CHUNK
+        scores = torch.bmm(self._flat_keys.narrow(1, 0, read), q.reshape(-1, 1, d_head).mT).squeeze(2)
+        if filled < read:
+            scores.narrow(1, filled, read - filled).fill_(float("-inf"))
+        weights = torch.softmax(scores, -1).view(-1, n_chunks, CHUNK).transpose(0, 1).reshape(-1, 1, CHUNK)
+        chunks = self._values.narrow(0, 0, n_chunks).view(-1, d_head, CHUNK)
+        return torch.bmm(chunks, weights.mT).view(n_chunks, batch, n_heads, d_head).sum(0)
 
     def select(self, rows: Tensor) -> None:
         """Keep only these batch rows, in this order."""
-        values = self.values.mT[rows].mT if self.size >= LONG else self.values[rows]
-        self._take(self.keys[rows], values)
+        self._take(self._keys[rows], self._values[:, rows])

@@ -41,11 +41,10 @@ class SummaryCache:
         order = torch.arange(self.length - before, self.length, device=q.device) % window
         if self._past is not None:
             order = torch.cat([torch.arange(window, self._size, device=q.device), order])
-        keys = torch.cat([self._slots.keys[..., order].mT, k], dim=2)
-        values = torch.cat([self._slots.values[:, :, order], v], dim=2)
+        keys, values = (torch.cat(pair, dim=2) for pair in zip(self._slots.read(order), (k, v), strict=True))
         seen = pad(band(n_new, before, window, q.device), (len(order) - before, 0), value=True)
         start = self.length % window
-        self._slots.write(slice(start, start + n_new), k, v)
+        self._slots.write(torch.arange(start, start + n_new, device=k.device), k, v)
         self._advance(n_new)
         return scaled_dot_product_attention(q, keys, values, attn_mask=seen)
 
@@ -62,11 +61,11 @@ class SummaryCache:
         self.length += n_new
         if self.length % self._window or self._size <= self._window:
             return
-        ring = slice(0, self._window)
-        block = self._summaries.of_block(self._slots.keys[..., ring].mT, self._slots.values[:, :, ring])
+        device = self._summaries.queries.device
+        block = self._summaries.of_block(*self._slots.read(torch.arange(self._window, device=device)))
         self._past = block if self._past is None else self._summaries.joined(self._past, block)
         keys, values = self._past.content.chunk(2, -1)
-        self._slots.write(slice(self._window, self._size), keys, values)
+        self._slots.write(torch.arange(self._window, self._size, device=device), keys, values)
 
     def select(self, rows: Tensor) -> None:
         """Keep only these batch rows."""
