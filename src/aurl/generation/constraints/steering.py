@@ -33,8 +33,8 @@ TRUST = 8
 # Nats per unit of what is missing, and the most of it; chosen on 64 pieces by a model of pop songs.
 REGISTER_NATS, REGISTER_MOST = 0.04, 0.2
 DYNAMICS_NATS, DYNAMICS_MOST = 1.0, 2.0
-DENSITY_NATS, DENSITY_MOST = 2.0, 1.5
-POLYPHONY_NATS, POLYPHONY_MOST = 5.0, 4.0
+DENSITY_NATS, DENSITY_MOST = 4.0, 2.5
+POLYPHONY_NATS, NOW_NATS, POLYPHONY_MOST = 4.0, 1.0, 4.0
 KEY_NATS, STRAY_KEY_NATS = 1.0, 3.0
 """Of the pitch class that fits best over the mean, in the key that was asked, and outside it."""
 USUAL_SHIFT = 8
@@ -96,20 +96,32 @@ class Steering(Rule):
         bias[VELOCITY.start : VELOCITY.stop] += self._strength * tilt * (self._levels - wanted)
 
     def _tilt_times(self, row: Row, bias: Bias) -> None:
-        tally, beats = row.tally, (row.step - row.begin_step) / STEPS_PER_BEAT
+        dense, thick = self._strength * self._denser(row), self._strength * self._thicker(row)
+        is_chord = row.stage == Stage.STRUCK
+        strike = thick if is_chord else dense
+        bias[NOTE_ON.start : NOTE_ON.stop] += strike
+        bias[VELOCITY.start : VELOCITY.stop] += strike
+        bias[TIME_SHIFT.start : TIME_SHIFT.stop] -= dense * self._shifts
+        bias[NOTE_OFF.start : NOTE_OFF.stop] -= thick
+
+    def _denser(self, row: Row) -> float:
+        """Nats that notes are too few in a beat, below 0: too many."""
         wanted = self._facts.get("density")
-        if wanted is not None:
-            played = (tally.notes + TRUST) / (beats + TRUST / wanted)
-            tilt = self._strength * _clipped(DENSITY_NATS * math.log(wanted / played), DENSITY_MOST)
-            bias[NOTE_ON.start : NOTE_ON.stop] += tilt
-            bias[VELOCITY.start : VELOCITY.stop] += tilt
-            bias[TIME_SHIFT.start : TIME_SHIFT.stop] -= tilt * self._shifts
+        if wanted is None:
+            return 0.0
+        beats = (row.step - row.begin_step) / STEPS_PER_BEAT
+        played = (row.tally.notes + TRUST) / (beats + TRUST / wanted)
+        return _clipped(DENSITY_NATS * math.log(wanted / played), DENSITY_MOST)
+
+    def _thicker(self, row: Row) -> float:
+        """Nats that notes are too few at once: so far, and just now."""
         wanted = self._facts.get("polyphony")
-        if wanted is not None:
-            trusted = TRUST * USUAL_SHIFT
-            played = (tally.note_steps + trusted * wanted) / (tally.active_steps + trusted)
-            tilt = self._strength * _clipped(POLYPHONY_NATS * math.log(wanted / max(played, 1.0)), POLYPHONY_MOST)
-            bias[NOTE_OFF.start : NOTE_OFF.stop] -= tilt
+        if wanted is None:
+            return 0.0
+        tally, trusted = row.tally, TRUST * USUAL_SHIFT
+        played = (tally.note_steps + trusted * wanted) / (tally.active_steps + trusted)
+        missing = POLYPHONY_NATS * math.log(wanted / max(played, 1.0))
+        return _clipped(missing + NOW_NATS * math.log(wanted / max(len(row.begun), 1)), POLYPHONY_MOST)
 
 
 def _clipped(tilt: float, most: float) -> float:
