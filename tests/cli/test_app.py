@@ -53,7 +53,7 @@ def test_nothing_heavy_is_imported_to_say_little(aurl, args, allowed):
 def test_help_names_every_command_and_the_exit_codes(aurl):
     result = aurl("--help")
     assert (result.returncode, result.stderr) == (0, "")
-    shown = re.findall(r"^  (\w+)  +\S", result.stdout.partition("Commands:")[2], re.MULTILINE)
+    shown = re.findall(r"^  ([\w-]+)  +\S", result.stdout.partition("Commands:")[2], re.MULTILINE)
     assert shown == list(typer.main.get_command(app).commands)
     assert {"prepare", "train", "resume", "generate", "profile"} <= set(shown)
     text = " ".join(result.stdout.split())

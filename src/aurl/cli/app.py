@@ -7,7 +7,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from aurl import __version__
-from aurl.cli import cache, inspect_latent, profile, runs, runs_checkpoints
+from aurl.cli import cache, inspect_latent, inspect_latent_made, profile, runs, runs_checkpoints
 from aurl.cli.command import with_output
 from aurl.cli.demo import demo
 from aurl.cli.generate import generate
@@ -27,7 +27,10 @@ COMMANDS: tuple[Callable[..., Any], ...] = (prepare, train, resume, generate, tu
 GROUPS: dict[str, tuple[str, Sequence[Callable[..., Any]]]] = {
     "profile": ("List, show, write and check profiles.", profile.COMMANDS),
     "runs": ("List, show, compare and clean runs.", (*runs.COMMANDS, *runs_checkpoints.COMMANDS)),
-    "inspect-latent": ("See what latents of a model say, and hear what they do.", inspect_latent.COMMANDS),
+    "inspect-latent": (
+        "See what latents of a model say, and hear what they do.",
+        (*inspect_latent.COMMANDS, *inspect_latent_made.COMMANDS),
+    ),
     "cache": ("Look at, check, mend and trim what has been prepared once.", cache.COMMANDS),
 }
 """Commands that have subcommands."""

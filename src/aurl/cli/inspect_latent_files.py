@@ -149,9 +149,9 @@ def give(
 
 def _few(files: Sequence[Path]) -> list[str]:
     """MIDI files are many: their folder is enough."""
-    others = [str(path) for path in files if path.suffix != ".mid"]
-    count = len(files) - len(others)
-    return others + ([f"{count} MIDI files in {files[-1].parent}"] if count else [])
+    made = [path for path in files if path.suffix == ".mid"]
+    others = [str(path) for path in files if path not in made]
+    return others + ([f"{len(made)} MIDI files in {made[0].parent}"] if made else [])
 
 
 def _write(finding: "Finding", midi: Mapping[str, bytes], folder: Path) -> list[Path]:

@@ -90,7 +90,7 @@ def read_played(ids: NDArray[np.int64], start_step: int, *, drums: bool = False)
     lane = (part * PITCHES + pitch)[order]
     same = lane[1:] == lane[:-1]
     end = int(steps[-1]) if len(steps) else start_step
-    until = np.append(np.where(same, time[order][1:], end), [end] * min(1, len(order)))
+    until = np.append(np.where(same, time[order][1:], end), np.full(min(1, len(order)), end))
     first = np.insert(~same, 0, [True] * min(1, len(order)))
     on = begins[order]
     orphan = ~on & first  # an end whose note began before the window
