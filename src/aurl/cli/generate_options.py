@@ -199,6 +199,12 @@ class Conditions:
         float | None,
         typer.Option("--guidance", metavar="G", help="How strongly pieces are drawn to all of this; 1 as learned."),
     ] = None
+    steering: Annotated[
+        float | None,
+        typer.Option(
+            "--steering", metavar="S", help="How strongly they are led back to key and numbers; 0: not at all."
+        ),
+    ] = None
     style: Annotated[
         str | None,
         typer.Option("--style", metavar="NAME", help="One of the styles that the run knows; see latent.style."),

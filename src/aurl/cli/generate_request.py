@@ -65,6 +65,7 @@ def make_request(
         mend=constraints.mend,
         wishes=_wishes(conditions),
         guidance=conditions.guidance,
+        steering=conditions.steering,
         style=conditions.style,
         like=like,
         variation=latents.variation,

@@ -8,6 +8,7 @@ from aurl.errors import UsageError
 from aurl.generation.constraints import CONSTRAINTS, Constraint
 from aurl.generation.constraints.chords import ToldChords
 from aurl.generation.constraints.header import ToldHeader
+from aurl.generation.constraints.steering import Steering
 from aurl.generation.guidance import Guidance
 from aurl.generation.request import Request
 from aurl.generation.sampling import FILTERS, Filter
@@ -17,10 +18,11 @@ from aurl.profile.components import Completer
 from aurl.profile.sections import Component
 from aurl.tokens.codec import Codec
 
-NUMBERS = ("temperature", "top_k", "top_p", "min_p", "latent_temperature", "guidance")
+NUMBERS = ("temperature", "top_k", "top_p", "min_p", "latent_temperature", "guidance", "steering")
 """What a request may leave to the profile."""
 COMPONENTS = {"filters": "filter", "constraints": "constraint"}
 """Likewise, with their registries; one of a request takes the place of the profile's of its kind, the others stay."""
+KIND = "kind"
 DATA = "data"
 """Option of constraints that look something up in what the model learnt from."""
 
@@ -77,18 +79,21 @@ def sampler(settled: Generation) -> Sampler:
     )
 
 
-def told_rules(request: Request, codec: Codec) -> list[Constraint]:
-    """What makes pieces begin and go on as the model was told.
+def told_rules(request: Request, settled: Generation, codec: Codec) -> list[Constraint]:
+    """What makes pieces begin and go on as the model was told, and leads them back to it.
 
     Raises:
         UsageError: it has not learned to be told that.
     """
     wishes, rules = request.wishes, list[Constraint]()
+    wishes.check(codec, is_steered=settled.steering > 0)
     values = wishes.header(codec)
     if request.prompt is None and (values or wishes.instruments):
         rules.append(ToldHeader(values, wishes.instruments))
     if wishes.chords:
         rules.append(ToldChords(wishes.chords, bars=wishes.chord_bars, time_base=codec.time_base))
+    if settled.steering and (numbers := wishes.numbers()):
+        rules.append(Steering(numbers, strength=settled.steering))
     return rules
 
 
@@ -104,12 +109,12 @@ def constraints(settled: Generation, codec: Codec) -> list[Constraint]:
 
 
 def _merged(theirs: Sequence[Component], ours: Sequence[Component]) -> tuple[Component, ...]:
-    kinds = {component.get("kind") for component in ours}
-    return (*(component for component in theirs if component["kind"] not in kinds), *ours)
+    kinds = {component.get(KIND) for component in ours}
+    return (*(component for component in theirs if component[KIND] not in kinds), *ours)
 
 
 def _describe(key: str, message: str, settled: Generation) -> str:
     """The fault as a person has asked for it: by kind and option, in place of "generation.filters.0.mass"."""
     _, name, place, *option = key.split(".")
-    component = getattr(settled, name)[int(place)]
-    return f"{COMPONENTS[name]} {' '.join((str(component.get('kind', '')), *option)).strip()}: {message}"
+    words = (COMPONENTS[name], getattr(settled, name)[int(place)].get(KIND, ""), *option)
+    return f"{' '.join(word for word in words if word not in ('', KIND))}: {message}"

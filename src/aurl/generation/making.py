@@ -132,7 +132,7 @@ def _engine(making: Making, settled: Generation, context: int) -> Engine | BeamS
         "context": context,
         "max_note_steps": round(settled.max_note_beats * STEPS_PER_BEAT) or None,
         "guidance": guidance(request, settled, making.codec),
-        "constraints": [*told_rules(request, making.codec), *(() if request.mend else making.constraints)],
+        "constraints": [*told_rules(request, settled, making.codec), *(() if request.mend else making.constraints)],
     }
     grammar = Grammar.of(making.codec, allow_zero_length=False)
     if request.beam is None:

@@ -54,6 +54,7 @@ class Request:
         hold: attributes that are not among them stay as they are.
         wishes: what the model is told; nothing by default.
         guidance: ≥ 0, how strongly pieces are drawn to what it is told, see `Guidance`; the profile's where None.
+        steering: ≥ 0, how strongly they are led back to it, see `Steering`; likewise.
         style: of the pieces, one of those that the run knows; latents are drawn for it, so no song can be given beside.
         latent_temperature: ≥ 0, factor of the noise that the prior draws latents with; this and the next four are the
             profile's where None.
@@ -89,6 +90,7 @@ class Request:
     hold: bool = False
     wishes: Wishes = field(default_factory=Wishes)
     guidance: float | None = None
+    steering: float | None = None
     style: str | None = None
     latent_temperature: float | None = None
     temperature: float | None = None

@@ -117,6 +117,17 @@ def _wishes(request: "Request") -> Iterator[Fault]:
         f"{given} is that of the song that is given",
         f"leave out {given}, or --prompt",
     )
+    steering = request.steering
+    yield Fault(
+        steering is not None and not 0 <= steering < math.inf,
+        f"--steering is {steering}",
+        "give a number ≥ 0; 0: what was asked is only told",
+    )
+    yield Fault(
+        steering is not None and not wishes.numbers(),
+        "--steering to nothing",
+        'say what pieces are to be, as in --key "C minor" or --density 4',
+    )
     guidance = request.guidance
     yield Fault(
         guidance is not None and not 0 <= guidance < math.inf,

@@ -1,6 +1,6 @@
 """What new music is asked to be, as the ids that a model has learned to be told."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import get_args
 
@@ -65,13 +65,9 @@ class Wishes:
         return bool(any(one is not None for one in told) or self.chords or self.instruments or self.facts)
 
     def header(self, codec: Codec) -> dict[Header | Fact, int]:
-        """Group → the value that a header of `codec` is to tell; a tempo that it cannot tell is left to the file.
-
-        Raises:
-            UsageError: the model has not learned to be told that.
-        """
+        """Group → the value that a header of `codec` is to tell, of what it can tell."""
         values: dict[Header | Fact, int] = {}
-        if self.tempo is not None and "tempo" in codec.header:
+        if self.tempo is not None:
             values["tempo"] = tempo_bin(MICROSECONDS_PER_MINUTE / self.tempo)
         if self.meter is not None:
             values["time_signature"] = TIME_SIGNATURES.index(self.meter)
@@ -79,13 +75,23 @@ class Wishes:
             # What is measured is written with the fewest accidentals.
             values["key"] = key_value(tonic_of(self.key), KEYS[self.key][1]) if "key" in codec.facts else self.key
         values |= {name: SCALES[name].value(number) for name, number in self.facts.items()}
-        self._check(codec, values)
-        return values
+        return {name: value for name, value in values.items() if name in (*codec.header, *codec.facts)}
 
-    def _check(self, codec: Codec, values: Iterable[Header | Fact]) -> None:
-        for name in values:
-            if name not in (*codec.header, *codec.facts):
-                raise UsageError(f"this model was never told the {name.replace('_', ' ')}", hint=_remedy(name))
+    def numbers(self) -> dict[Fact, float]:
+        """What pieces can be measured by, and led back to."""
+        return {**self.facts, **({} if self.key is None else {"key": float(self.key)})}
+
+    def check(self, codec: Codec, *, is_steered: bool) -> None:
+        """Refuse what nothing would come of; a tempo can always be written into the file.
+
+        Raises:
+            UsageError: the model has not learned to be told that.
+        """
+        asked: set[Header | Fact] = set() if is_steered else set(self.numbers())
+        if self.meter is not None:
+            asked.add("time_signature")
+        for name in sorted(asked - {*codec.header, *codec.facts}):
+            raise UsageError(f"this model was never told the {name.replace('_', ' ')}", hint=_remedy(name))
         if self.chords and not codec.chords:
             raise UsageError(
                 "this model was never told chords", hint="train one that is: aurl train --set controls.chords=true"

@@ -175,6 +175,11 @@ class Generation(Section):
         ge=0,
         description="How strongly pieces are drawn to what they were asked to be; 1: as the model learned it.",
     )
+    steering: float = Field(
+        default=1.0,
+        ge=0,
+        description="How strongly pieces are led back to the key and numbers that were asked, once they stray; 0: not.",
+    )
     latent_temperature: float = Field(
         default=1.0, ge=0, description="Factor of the noise of latents that are drawn from the prior; 0: its centre."
     )
