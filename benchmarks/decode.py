@@ -1,12 +1,14 @@
 """Decoding speed: aurl's whole engine beside HF transformers' `generate` and beside the weight multiplications alone.
 
-    python -m benchmarks.decode [--threads 1] [--repeats 7] [--cpu-time] [--json figures.json]
+    python -m benchmarks.decode [--threads 1] [--repeats 7] [--run RUN] [--cpu-time] [--json figures.json]
 
 Each case fills the context up to a length and then times the steps that follow, so "at 8,192 tokens" means: with a
 cache of 8,192 tokens. Ours are full engine steps (model, grammar mask, top-p sampling, bookkeeping); HF's are
-`generate` steps of a Llama of the same size with its cheapest sampling (`do_sample`, no truncation) and its default
-cache. Repeats alternate between the two; figures are medians, ratios are medians of each repeat's own ratio.
-`--cpu-time` counts the processor time of the one thread that computes, for machines that are busy with other things.
+`generate` steps of a Llama of the same size in fp32 (its bf16 is slower on a CPU) with its cheapest sampling
+(`do_sample`, no truncation): with its default cache, and with the static one, which is made as long as the piece will
+be and is the fastest it has. Repeats alternate between all; figures are medians, ratios are medians of each repeat's
+own ratio. `--cpu-time` counts the processor time of the one thread that computes, for machines that are busy with other
+things. `--run` names a trained run for the real-time factor.
 """
 
 import argparse
@@ -21,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from benchmarks.decode_pieces import first_note, memory, real_time
 from torch.nn.functional import linear
 
 from aurl.generation.constraints.mask import GrammarMask
@@ -43,6 +46,8 @@ SAMPLER = Sampler(temperature=0.1, top_p=0.95)
 STEPS = 24
 """Timed steps in one repeat."""
 WHOLE = 1024
+PROMPTS = (1, 512)
+PARTS = ("cases", "real_time", "first_note", "memory", "latents", "lengths", "shares", "whole")
 clock = time.perf_counter
 CODEC = Codec()
 GRAMMAR = Grammar.of(CODEC, allow_zero_length=False)
@@ -56,16 +61,14 @@ class Case:
     length: int
     ours_ms: float
     hf_ms: float
+    static_ms: float
     floor_ms: float
     ratio: float
+    static_ratio: float
 
     @property
     def ours_rate(self) -> float:
         return 1000 * self.batch / self.ours_ms
-
-    @property
-    def hf_rate(self) -> float:
-        return 1000 * self.batch / self.hf_ms
 
 
 def legal_ids(count: int) -> list[int]:
@@ -105,8 +108,11 @@ def our_steps(model: MusicTransformerVAEGAN, batch: int, length: int) -> Iterato
         yield clock() - begin
 
 
-def hf_steps(batch: int, length: int) -> Callable[[], list[float]]:
-    """A function that makes `STEPS` tokens from a context of `length` and says how long each took."""
+def hf_steps(batch: int, length: int, *, static: bool = False) -> Callable[[], list[float]]:
+    """A function that makes `STEPS` tokens from a context of `length` and says how long each took.
+
+    A static cache cannot be filled beforehand: each run reads the context anew, which is not counted.
+    """
     from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, StoppingCriteria
 
     config = LlamaConfig(
@@ -137,9 +143,10 @@ def hf_steps(batch: int, length: int) -> Callable[[], list[float]]:
 
     def run() -> list[float]:
         stamps.clear()
+        cache = {"cache_implementation": "static"} if static else {"past_key_values": copy.deepcopy(filled)}
         with torch.inference_mode():
             llama.generate(
-                ids, past_key_values=copy.deepcopy(filled), do_sample=True, top_k=0, top_p=1.0, pad_token_id=0,
+                ids, **cache, do_sample=True, top_k=0, top_p=1.0, pad_token_id=0,
                 max_new_tokens=STEPS + 1, min_new_tokens=STEPS + 1, stopping_criteria=[Stamp()],
             )  # fmt: skip
         return np.diff(stamps).tolist()
@@ -176,14 +183,15 @@ def linear_of(weight: torch.Tensor) -> torch.nn.Linear:
 
 
 def compare(batch: int, length: int, repeats: int) -> Case:
-    ours, hf, floor = our_steps(build(), batch, length), hf_steps(batch, length), floor_steps(batch)
-    next(ours), hf(), floor()
+    ours, floor = our_steps(build(), batch, length), floor_steps(batch)
+    hf, static = (hf_steps(batch, length, static=kind) for kind in (False, True))
+    next(ours), hf(), static(), floor()
     rows = []
     for _ in range(repeats):
         our = median(next(ours) for _ in range(STEPS))
-        rows.append((our, median(hf()), median(floor() for _ in range(STEPS))))
-    our_ms, hf_ms, floor_ms = (1000 * median(column) for column in zip(*rows, strict=True))
-    return Case(batch, length, our_ms, hf_ms, floor_ms, median(row[1] / row[0] for row in rows))
+        rows.append((our, median(hf()), median(static()), median(floor() for _ in range(STEPS))))
+    times = [1000 * median(column) for column in zip(*rows, strict=True)]
+    return Case(batch, length, *times, *(median(row[peer] / row[0] for row in rows) for peer in (1, 2)))
 
 
 def cost_over_length(pattern: tuple[str, ...], repeats: int) -> dict[int, float]:
@@ -244,14 +252,14 @@ def whole_piece(batch: int) -> float:
 
 
 def report_cases(cases: list[tuple[int, int]], repeats: int) -> list[dict[str, float]]:
-    print(f"{'batch':>5} {'length':>7} {'ours':>11} {'HF':>11} {'ratio':>6} {'ours':>9} {'HF':>9} {'floor':>9}")
+    print(f"{'batch':>5} {'length':>7} {'ours':>9} {'HF':>9} {'static':>9} {'ratio':>6} {'static':>6} {'floor':>9}")
     rows = []
     for batch, length in cases:
         case = compare(batch, length, repeats)
         rows.append(asdict(case))
         print(
-            f"{batch:>5} {length:>7} {case.ours_rate:>7.0f} t/s {case.hf_rate:>7.0f} t/s {case.ratio:>5.2f}x"
-            f" {case.ours_ms:>6.2f} ms {case.hf_ms:>6.2f} ms {case.floor_ms:>6.2f} ms",
+            f"{batch:>5} {length:>7} {case.ours_ms:>6.2f} ms {case.hf_ms:>6.2f} ms {case.static_ms:>6.2f} ms"
+            f" {case.ratio:>5.2f}x {case.static_ratio:>5.2f}x {case.floor_ms:>6.2f} ms {case.ours_rate:>6.0f} tokens/s",
             flush=True,
         )
     return rows
@@ -290,13 +298,40 @@ def report_whole() -> dict[int, float]:
     return figures
 
 
+def report_first_note(repeats: int) -> dict[int, float]:
+    figures = {}
+    for count in PROMPTS:
+        figures[count] = first_note(build(), GRAMMAR, SAMPLER, prompt=legal_ids(count), repeats=repeats)
+        print(f"first note after a prompt of {count} ids: {figures[count]:.1f} ms", flush=True)
+    return figures
+
+
+def report_memory() -> dict[str, dict[int, float]]:
+    """Ring caches in one window as long as the piece, and full attention that reads its second half again."""
+    figures = {}
+    for kind, context in (("sliding_window", 32_768), ("full", WHOLE)):
+        engine = Engine(build(pattern=(kind,)), GRAMMAR, sampler=SAMPLER, context=context)
+        figures[kind] = memory(engine)
+        print(f"{kind}: " + ", ".join(f"{mib:.0f} MiB at {n}" for n, mib in figures[kind].items()), flush=True)
+    return figures
+
+
+def report_real_time(run: Path | None, threads: int, repeats: int) -> dict[str, float] | None:
+    if run is None:
+        return None
+    found = real_time(run, threads, repeats)
+    print(f"{found['median']:.1f} seconds of music per second of computing (least {found['least']:.1f})", flush=True)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--cpu-time", action="store_true", help="count this thread's processor time, not the wall's")
     parser.add_argument("--long-batch", action="store_true", help="also 16 rows at 8,192 tokens (4 GB)")
-    parser.add_argument("--only", choices=("cases", "latents", "lengths", "shares", "whole"), default=None)
+    parser.add_argument("--run", type=Path, default=None, help="a trained run, for the real-time factor")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--json", type=Path, default=None)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -307,12 +342,15 @@ def main() -> None:
     cases = [*CASES, *([(16, 8192)] if arguments.long_batch else [])]
     parts: dict[str, Callable[[], Any]] = {
         "cases": lambda: report_cases(cases, arguments.repeats),
+        "real_time": lambda: report_real_time(arguments.run, arguments.threads, arguments.repeats),
+        "first_note": lambda: report_first_note(arguments.repeats),
+        "memory": report_memory,
         "latents": lambda: report_latents(arguments.repeats),
         "lengths": lambda: report_lengths(arguments.repeats),
         "shares": report_shares,
         "whole": report_whole,
     }
-    figures: dict[str, Any] = {name: part() for name, part in parts.items() if arguments.only in (None, name)}
+    figures: dict[str, Any] = {name: part() for name, part in parts.items() if name in arguments.only}
     if arguments.json:
         about = {"threads": arguments.threads, "cpu_time": arguments.cpu_time, "torch": torch.__version__}
         arguments.json.write_text(json.dumps(about | figures, indent=1))

@@ -4,6 +4,7 @@ import pytest
 import torch
 from tests.support.legal_ids import walk
 
+from aurl.generation.constraints import CONSTRAINTS
 from aurl.generation.context import Context, elapsed_steps, header_length
 from aurl.generation.engine import Engine
 from aurl.generation.sampling.sampler import Sampler
@@ -75,6 +76,24 @@ def test_a_piece_is_the_same_in_every_batch(pattern):
         for begin in range(0, 12, size):
             batch, _ = made(model, seeds=range(begin, min(begin + size, 12)), **wanted)
             assert [piece.ids for piece in batch.pieces] == alone[begin : begin + size]
+
+
+@pytest.mark.parametrize("prompt", [[BOS], walk(GRAMMAR, 30), walk(GRAMMAR, 2 * CONTEXT)], ids=len)
+@pytest.mark.parametrize("pattern", [("full",), ("sliding_window", "full")])
+def test_rows_that_begin_alike_go_on_as_they_would_alone(pattern, prompt):
+    """What all begin with is read once for all; constraints and leaving rows change nothing about that."""
+    narrow = CONSTRAINTS.build("range", CODEC, lowest=40, highest=80)
+    engine = Engine(small_model(pattern), GRAMMAR, context=CONTEXT, constraints=[narrow])
+
+    def made_by(seeds):
+        batch = engine.start(prompt, seeds=seeds, length=lambda _: 3000, max_tokens=60)
+        assert list(batch)
+        return [piece.ids for piece in batch.pieces]
+
+    together = made_by(range(16))
+    assert len({tuple(ids) for ids in together}) == 16
+    assert [made_by([seed])[0] for seed in range(6)] == together[:6]
+    assert [ids for begin in (0, 3, 6) for ids in made_by(range(begin, begin + 3))] == together[:9]
 
 
 @pytest.mark.parametrize("features", [(64, 192), (256, 768), (672, 256), (2048, 512), (256, 1300)])

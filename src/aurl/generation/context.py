@@ -71,14 +71,16 @@ class Context:
         windows, starts, self.begins = map(
             list, zip(*(self._window(history, dropped) for history in self._histories), strict=True)
         )
-        ids = torch.tensor(windows, device=self._device)
-        start_steps = torch.tensor(starts, device=self._device)
         self._cache = None  # frees the old keys and values before room for new ones is taken
         told = torch.cat([one.stream(dropped, self._context) for one in self._latents]) if self._latents else None
-        self._cache = self._model.new_cache(len(windows), self._context, told)
+        copies = len(windows) if told is None and all(window == windows[0] for window in windows) else 1
+        ids, start_steps = (torch.tensor(x[::copies], device=self._device) for x in (windows, starts))
+        self._cache = self._model.new_cache(len(ids), self._context, told)
         for part in torch.split(ids, PREFILL_TOKENS, dim=1):
             logits: Tensor = self._model(part, start_steps=start_steps, cache=self._cache)
-        return logits[:, -1]
+        if copies > 1:  # what all begin with is read once
+            self._cache.select(torch.zeros(copies, dtype=torch.int64, device=self._device))
+        return logits[:, -1].repeat(copies, 1)
 
     @torch.inference_mode()
     def step(self, ids: Sequence[int]) -> Tensor:
