@@ -17,8 +17,8 @@ import argparse
 import json
 import logging
 import time
-from collections import Counter
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,9 +89,9 @@ def dangling(ids: Sequence[int]) -> int:
 
 def measure(
     loaded: Loaded, constraints: Sequence[Component], batches: int, seconds: float
-) -> tuple[Counter[str], list[Score]]:
+) -> tuple[Mapping[str, float], list[Score]]:
     """Sums over all pieces, and the pieces."""
-    grammar, found, scores = Grammar.of(loaded.codec), Counter[str](), list[Score]()
+    grammar, found, scores = Grammar.of(loaded.codec), defaultdict[str, float](float), list[Score]()
     ways = samplers()
     for number in range(batches):
         begin = time.process_time()

@@ -6,7 +6,7 @@ import torch
 
 from aurl.generation.constraints import CONSTRAINTS
 from aurl.model.vae_gan import MusicTransformerVAEGAN
-from aurl.tokens.vocabulary import EOS, NOTE_OFF, NOTE_ON, PART, TIME_SHIFT, VELOCITY
+from aurl.tokens.vocabulary import CHORD, EOS, NOTE_OFF, NOTE_ON, PART, TIME_SHIFT, VELOCITY
 
 OPTIONS = {
     "density": {"most": 2.0, "beats": 2.0},
@@ -41,6 +41,7 @@ class Eager(MusicTransformerVAEGAN):
         self.likings[VELOCITY.start : VELOCITY.stop] = math.log(8)
         self.likings[PART.start : PART.stop] = math.log(4)
         self.likings[EOS] = -math.log(100)
+        self.likings[CHORD.start : CHORD.stop] = -math.log(20)
         self.eval()
 
     def forward(self, ids, *, start_steps=None, cache=None):

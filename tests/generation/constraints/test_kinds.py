@@ -22,10 +22,10 @@ KINDS = CONSTRAINTS.kinds()
 PAIRS = [(kind,) for kind in KINDS] + list(combinations(KINDS, 2))
 CODECS = [
     Codec(parts=False, header=()),
-    Codec(header=("tempo",)),
+    Codec(header=("tempo",), chords=True),
     Codec(time_base="seconds", parts=False, header=("tempo",)),
 ]
-NAMES = ["merged", "parts", "seconds"]
+NAMES = ["merged", "parts and chords", "seconds"]
 LENGTH = 400
 
 
