@@ -50,7 +50,7 @@ def test_nats_are_those_of_a_whole_pass_with_the_same_latents():
         with torch.inference_mode():
             stream = model.stream(PieceLatents(model, seed).first(CONTEXT), torch.arange(ids.shape[1] - 1))
             likelihoods = model(ids[:, :-1], stream=stream).log_softmax(-1).gather(2, ids[:, 1:, None])
-        assert piece.nats == pytest.approx(-likelihoods.sum().item(), rel=1e-4)
+        assert piece.nats == pytest.approx(-likelihoods.sum().item(), rel=5e-4)
 
 
 def test_latents_may_be_given():

@@ -26,6 +26,8 @@ from aurl.tokens.vocabulary import BOS, EOS, NOTE_OFF, NOTE_ON, TIME_SHIFT, VELO
 CODEC = Codec(parts=False, header=())
 GRAMMAR = Grammar.of(CODEC, allow_zero_length=False)
 CONTEXT = 32
+ROUNDED = 5e-4
+"""A model that generates has weights of half the precision of one that is asked for everything at once."""
 FEW = [60, 64, NOTE_OFF.start + 60, NOTE_OFF.start + 64, TIME_SHIFT.start + 7, TIME_SHIFT.start + 19, EOS]
 
 
@@ -93,7 +95,9 @@ def test_a_beam_as_wide_as_all_pieces_ranks_them_all(limit, alpha):
         length=lambda _: steps,
         max_tokens=limit["max_tokens"],
     )
-    assert [compared(piece, alpha) for piece in found] == pytest.approx([way.compared(alpha) for way in expected])
+    assert [compared(piece, alpha) for piece in found] == pytest.approx(
+        [way.compared(alpha) for way in expected], rel=ROUNDED
+    )
     assert {tuple(piece.ids): (piece.sampled, piece.ended) for piece in found} == {
         way.ids: (way.length, way.ended) for way in expected
     }
@@ -118,7 +122,7 @@ def test_narrow_beams_go_the_ways_of_a_plain_search(groups, seed):
     best = sorted((ways[0] for ways in expected), key=lambda way: -way.compared(0.5))
     assert [tuple(piece.ids) for piece in found] == list(dict.fromkeys(way.ids for way in best))
     for piece, way in zip(found, best, strict=True):
-        assert piece.nats == pytest.approx(-way.score, rel=1e-4)
+        assert piece.nats == pytest.approx(-way.score, rel=ROUNDED)
 
 
 def test_groups_keep_away_from_each_other():
@@ -158,7 +162,7 @@ def test_a_beam_of_one_takes_the_likeliest_id_each_time():
     list(greedy)
     (found,) = search(model, Beam(width=1), max_tokens=40)
     assert found.ids == greedy.pieces[0].ids
-    assert found.nats == pytest.approx(greedy.pieces[0].nats, rel=1e-4)
+    assert found.nats == pytest.approx(greedy.pieces[0].nats, rel=ROUNDED)
 
 
 @pytest.mark.parametrize("pattern", [("full",), ("sliding_window",)])
@@ -169,7 +173,7 @@ def test_nats_are_those_of_a_whole_pass(pattern):
         ids = torch.tensor([piece.ids[: 1 + piece.sampled]])
         with torch.inference_mode():
             likelihoods = model(ids[:, :-1]).log_softmax(-1).gather(2, ids[:, 1:, None])
-        assert piece.nats == pytest.approx(-likelihoods.sum().item(), rel=1e-4)
+        assert piece.nats == pytest.approx(-likelihoods.sum().item(), rel=ROUNDED)
 
 
 @pytest.mark.parametrize(

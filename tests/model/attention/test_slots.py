@@ -56,3 +56,11 @@ def test_rows_that_stay_do_not_notice(rows):
     (k, v), q = tokens(1, seed=1)[..., 0, :], tokens(1, seed=2)[0, ..., 0, :]
     whole = together.step(CHUNK + 3, CHUNK + 4, q, k, v)
     assert torch.equal(alone.step(CHUNK + 3, CHUNK + 4, q[rows], k[rows], v[rows]), whole[rows])
+
+
+@pytest.mark.parametrize("rows", [[0, 1, 2], [2, 0, 1], [1, 1, 0], [2, 2, 2], [0, 0, 1, 2, 2], [2, 1]], ids=str)
+def test_rows_in_another_order_and_more_than_once(rows):
+    slots, (keys, values) = filled(2 * CHUNK, CHUNK + 9)
+    slots.select(torch.tensor(rows))
+    for found, written in zip(slots.read(torch.arange(CHUNK + 9)), (keys, values), strict=True):
+        assert torch.equal(found, written[rows])

@@ -103,7 +103,7 @@ class Growth:
         return logits[rows]
 
     def _children(self, logits: Tensor) -> list[Child]:
-        """The ways on that are gone, in the order of the rows that they come from."""
+        """The ways on that are gone, each in the row that it comes from where that is possible."""
         own, scores = self._likelihoods(logits)
         likeliest = scores.argmax(-1)
         self._join_endings(own, scores)
@@ -117,7 +117,7 @@ class Growth:
             grown = self._grow(group, scores, greedy, taken)
             taken.update(child.id for child in grown)
             children += grown
-        children.sort(key=lambda child: child.row)
+        children = _placed(children)
         rows, ids = [child.row for child in children], [child.id for child in children]
         values = zip(children, own[rows, ids].tolist(), scores[rows, ids].tolist(), strict=True)
         return [child._replace(score=mine if child.is_given else score, nats=-mine) for child, mine, score in values]
@@ -230,3 +230,12 @@ class Growth:
     def _finish(self, one: Growing) -> None:
         penalty = ((FREE_IDS + one.length) / PENALTY_UNIT) ** self._task.beam.length_penalty
         self._found[one.group].add(one.score / penalty, one.piece)
+
+
+def _placed(children: list[Child]) -> list[Child]:
+    """The first child of each row in its row, and others where one is free: what stays need not be copied."""
+    stays: dict[int, Child] = {}
+    moves = [
+        child for child in children if child.row >= len(children) or stays.setdefault(child.row, child) is not child
+    ]
+    return [stays[place] if place in stays else moves.pop() for place in range(len(children))]

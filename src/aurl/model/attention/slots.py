@@ -57,5 +57,9 @@ class Slots:
         return torch.bmm(chunks, weights.mT).view(n_chunks, batch, n_heads, d_head).sum(0)
 
     def select(self, rows: Tensor) -> None:
-        """Keep only these batch rows, in this order."""
+        """Keep only these batch rows, in this order; a row may be kept more than once."""
+        if len(rows) == len(self._keys):
+            moved = (rows != torch.arange(len(rows), device=rows.device)).nonzero()[:, 0]
+            self._keys[moved], self._values[:, moved] = self._keys[rows[moved]], self._values[:, rows[moved]]
+            return
         self._take(self._keys[rows], self._values[:, rows])
