@@ -11,6 +11,7 @@ from tests.support.tunes import drums, tune
 
 from aurl.generation.constraints import CONSTRAINTS
 from aurl.generation.constraints.mask import GrammarMask
+from aurl.generation.context import elapsed_steps
 from aurl.generation.engine import Engine
 from aurl.midi.score import Notes, Score, Track
 from aurl.tokens.codec import Codec
@@ -149,6 +150,24 @@ def random_score(seed):
         pitch, duration = rng.integers(20, 110, 120), rng.integers(1, 900, 120)
         tracks.append(Track(Notes(onset, duration, pitch, rng.integers(1, 128, 120)).ordered(), program=program))
     return Score(tracks=(*tracks, drums(seed)))
+
+
+@pytest.mark.parametrize("kinds", [*((kind,) for kind in KINDS), KINDS], ids="+".join)
+def test_after_a_song_that_keeps_to_nothing_new_music_gets_on(kinds, data, caplog):
+    """Its notes still sound, too many of them and off the grid, and its parts are two instruments and a kit."""
+    codec = CODECS[1]
+    constraints = [constraint(kind, codec, data) for kind in kinds]
+    prompt = codec.encode(random_score(0)).ids[:300].tolist()
+    for piece in made(codec, constraints, prompt=prompt):
+        assert piece.ids[: len(prompt)] == prompt
+        assert [one for one in Grammar.of(codec).check(piece.ids) if one.position >= len(prompt)] == []
+        assert sum(one < NOTE_ON.stop for one in piece.ids[len(prompt) :]) >= 3
+        if kinds == ("scale",):
+            new = read_notes(piece.ids)
+            late = (new.onset > elapsed_steps(prompt)) & (new.part < 2)
+            assert set((new.pitch[late] % 12).tolist()) <= {3, 6, 8, 10, 1}
+            assert late.any()
+    assert "left nothing" not in caplog.text
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "no_copy"])
