@@ -38,3 +38,16 @@ def test_what_fp16_cannot_hold_is_not_packed():
     assert not can_pack(model[0].weight.double())
     packed = pack_linears(model)
     assert [type(layer) for layer in packed] == [PackedLinear, nn.Linear, nn.Linear]
+
+
+def test_a_torch_that_wants_a_bias_is_given_one(monkeypatch):
+    weight, x = torch.randn(2, 64, 64, generator=torch.Generator().manual_seed(1))
+    entry, expected = getattr(torch, DIRECT), PackedLinear(weight)(x)
+
+    def demanding(x, packed_weight, bias):
+        if bias is None:
+            raise TypeError("argument 'bias' must be Tensor, not NoneType")
+        return entry(x, packed_weight, bias)
+
+    monkeypatch.setattr(torch, DIRECT, demanding)
+    assert torch.equal(PackedLinear(weight)(x), expected)

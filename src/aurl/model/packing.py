@@ -51,9 +51,12 @@ def packed_product(weight: Tensor) -> Callable[[Tensor], Tensor]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # torch says, once in a process, that it will go some day
         packed = torch.fbgemm_pack_gemm_matrix_fp16(weight)
-        multiply = partial(getattr(torch, DIRECT), packed_weight=packed, bias=weight.new_zeros(len(weight)))
-        multiply(weight.new_zeros(1, weight.shape[1]))
-    return multiply
+        multiply = partial(getattr(torch, DIRECT), packed_weight=packed)
+        try:
+            multiply(weight.new_zeros(1, weight.shape[1]), bias=None)
+        except TypeError:  # older torch wants one
+            return partial(multiply, bias=weight.new_zeros(len(weight)))
+    return partial(multiply, bias=None)
 
 
 def can_pack(weight: Tensor) -> bool:
