@@ -106,7 +106,7 @@ def test_directions_are_learned_once_and_kept_in_the_run(run):
         load_directions(loaded)
     told = []
     directions = ensure_directions(loaded, report=told.append)
-    assert told
+    assert {progress.task for progress in told} == {"learn directions (once)"}
     assert directions.attributes
     assert load_directions(loaded).facts == directions.facts
     told.clear()
@@ -120,4 +120,4 @@ def test_a_data_set_that_is_gone_is_asked_for(run, tmp_path):
         path.unlink()
     with pytest.raises(UsageError, match="learned from the data set of run") as error:
         ensure_directions(loaded, tmp_path / "nowhere")
-    assert error.value.hint
+    assert "aurl inspect-latent attributes run --data FOLDER" in error.value.hint

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,12 +12,12 @@ from numpy.typing import NDArray
 from aurl.errors import AurlError, UsageError
 from aurl.generation.directions import Attribute, Direction, Directions, load_directions, model_digest, save_directions
 from aurl.generation.load import Loaded
-from aurl.latent.codes import Codes
+from aurl.latent.codes import Codes, require_latents
 from aurl.latent.codes_kept import load_codes
 from aurl.latent.factors import Floats
 from aurl.latent.regression import SMALLEST_DEVIATION, Regression
 from aurl.model.latents.levels import GLOBAL
-from aurl.progress import Report, silent
+from aurl.progress import Progress, Report, silent
 
 WINDOWS = 1024
 """Of the training set: there is one global latent in each, of some hundred dimensions."""
@@ -35,16 +36,21 @@ def ensure_directions(loaded: Loaded, dataset: Path | None = None, *, report: Re
     Raises:
         UsageError: the model has no latents, or the data set is not there or cannot be used.
     """
+    require_latents(loaded)
     try:
         return load_directions(loaded)
     except AurlError as error:
-        logger.info("%s: learning them once, from up to %d windows of the data set", error.message, WINDOWS)
+        logger.info("%s: they are learned now, and kept", error.message)
+
+    def told(progress: Progress) -> None:
+        report(replace(progress, task="learn directions (once)"))
+
     try:
-        codes = load_codes(loaded, dataset, split="train", limit=WINDOWS, report=report)
+        codes = load_codes(loaded, dataset, split="train", limit=WINDOWS, report=told)
     except AurlError as error:
         raise UsageError(
             f"directions are learned from the data set of {loaded.run.name}: {error.message}",
-            hint=error.hint or "say where it is now: aurl inspect-latent attributes --data FOLDER",
+            hint=f"say where it is: aurl inspect-latent attributes {loaded.run.name} --data FOLDER",
         ) from error
     directions = learn_directions(codes, model_digest(loaded))
     save_directions(directions, loaded.run)
