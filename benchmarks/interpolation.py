@@ -11,6 +11,7 @@ ends are compared with the excerpts note by note, and, for comparison, with anot
 
 import argparse
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,7 @@ def summary(ways: Sequence[Way], real: Sequence[Way], deviations: Heard) -> dict
         "rank": float(np.mean([course.rank for course in courses])),
         "detour": float(np.nanmedian([one.detour for one in found])),
         "by_factor": monotone_share(found),
+        "changing": Counter(name for one in found for name in one.courses),
         "of_the_songs": {
             "courses": len(asked_courses),
             "monotone": float(np.mean([course.is_monotone for course in asked_courses])),
