@@ -90,10 +90,14 @@ def ours(song: Song) -> int:
 
 
 def music21(song: Song) -> int:
-    from music21 import converter
+    """Its Krumhansl-Schmuckler analysis of the same notes."""
+    from music21 import note, stream
 
-    found = converter.parse(song.path, quantizePost=False).analyze("key")
-    return parse_key(found.name.replace("-", "b"))
+    notes = stream.Stream()
+    for pitch, seconds in zip(song.pitch.tolist(), (song.offset - song.onset).tolist(), strict=True):
+        notes.coreAppend(note.Note(pitch, quarterLength=round(seconds, 2)))
+    notes.coreElementsChanged()
+    return parse_key(notes.analyze("key").name.replace("-", "b"))
 
 
 def key_score(truth: int, found: int) -> float:
