@@ -37,7 +37,6 @@ from aurl.tokens.vocabulary import STEPS_PER_BEAT
 
 SECONDS = 180.0
 RESAMPLES, INTERVAL = 2000, (5, 95)
-FORMS = {"form": "AABACABADAAB"}
 
 
 class Redrawn:
