@@ -12,11 +12,15 @@ from tests.support.runs import write_run
 from tests.support.scores import track
 from tests.support.tunes import tune
 
+from aurl.errors import UsageError
+from aurl.generation.beam import Beam
+from aurl.generation.form import Form
 from aurl.generation.generate import generate
 from aurl.generation.load import load_run
 from aurl.generation.pieces import Piece
 from aurl.generation.request import Request
 from aurl.generation.stream import Began, Ended, Played, stream
+from aurl.generation.wishes import Wishes
 from aurl.midi.score import Score, Tempos
 from aurl.midi.write import write_midi
 from aurl.progress import Interrupts
@@ -120,6 +124,42 @@ def test_pieces_of_latents_are_streamed_too(tmp_path):
     [piece] = found[Piece]
     assert heard(found[Played]) == written(piece.score)
     assert piece.latents["global"] == 1
+
+
+def test_a_tempo_that_is_asked_for_is_that_of_the_stream(loaded):
+    _, found = streamed(loaded["bare"], Request(wishes=Wishes(tempo=60.0), bars=1, seed=0))
+    assert found[Began][0].maps.tempos.microseconds_per_beat.tolist() == [1_000_000]
+    assert found[Played]
+    assert all(note.seconds == note.beats for _, note in found[Played])
+    assert heard(found[Played]) == written(found[Piece][0].score)
+
+
+def test_what_is_filled_in_is_streamed_at_its_place(tmp_path):
+    run = write_run(tmp_path / "run", Codec(), overrides=["controls.infill=0.5", "data.seq_len=256"])
+    beats = Score(ticks_per_beat=32, tracks=(track(*((32 * beat, 24, 60, 80) for beat in range(32)), program=40),))
+    _, found = streamed(load_run(run), Request(prompt=beats, infill="3:5", seed=1))
+    assert found[Began][0].programs == {0: 40}
+    assert found[Played]
+    assert all(4.0 <= note.seconds <= 8.0 for _, note in found[Played])
+    before = written(beats)
+    outside = Counter(
+        {note: count for note, count in before.items() if not 4.0 <= note[1] - (not note[0]) * 0.375 < 8.0}
+    )
+    assert heard(found[Played]) + outside == written(found[Piece][0].score)
+
+
+@pytest.mark.parametrize(
+    ("asked", "option"),
+    [
+        ({"beam": Beam(), "bars": 1}, "--beam"),
+        ({"form": Form("AB")}, "--form"),
+        ({"mend": True, "constraints": ({"kind": "range"},)}, "--mend"),
+    ],
+)
+def test_what_is_sure_at_the_end_only_is_refused_before_anything_is_made(loaded, asked, option):
+    with pytest.raises(UsageError, match=option) as caught:
+        stream(loaded["beats"], Request(**asked))
+    assert f"leave out --stream, or {option}" in caught.value.hint
 
 
 def test_who_stops_listening_hears_every_note_end(loaded):

@@ -23,12 +23,12 @@ class Formed:
         self.pieces: list[Made] = []
 
     def __iter__(self) -> Iterator[None]:
-        """Once for each piece."""
+        """Once for each id of a piece, when that piece is there."""
         for seed in self._seeds:
             if self._stopping:
                 return
             self.pieces.append(self._sections.make(seed))
-            yield
+            yield from (None for _ in self.pieces[-1].ids)
 
     @property
     def finished(self) -> int:
