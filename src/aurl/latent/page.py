@@ -68,7 +68,7 @@ def _pictures(finding: Finding) -> str:
         return ""
     shown = {name: base64.b64encode(content).decode("ascii") for name, content in (finding.pictures or {}).items()}
     return "".join(
-        f'<img alt="{page.text(name)}" src="data:image/png;base64,{content}">' for name, content in shown.items()
+        f'<img alt="{page.text(name)}" src="data:image/png;base64,{content}"/>' for name, content in shown.items()
     )
 
 
