@@ -1,4 +1,4 @@
-"""Score → WAV (16 bits, 44.1 kHz): a preview, by fluidsynth where it and a soundfont are there, else by our own synth."""
+"""Score → WAV (16 bits, 44.1 kHz), a preview: by fluidsynth where it and a soundfont are, else by our own synth."""
 
 import io
 import os
