@@ -2,6 +2,7 @@
 
 import io
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -240,3 +241,13 @@ def test_ctrl_c_ends_a_stream_with_its_notes(generate, written):
     assert set(balance.values()) == {0}
     assert told[-1]["event"] == "summary"
     assert told[-1]["pieces"][0]["ended"] == "stopped"
+
+
+def test_the_command_that_is_told_makes_the_same_bytes(generate, invoke):
+    asked = ("--chords", "Am F", "--range", "C3:", "--temperature-of", "note_on=0.5", "--guidance", 1.5, "--mend")
+    assert generate("told", *asked, "--bars", 2, "-o", "out.mid", "--choices")[0] == 0
+    program, command, *words = shlex.split(json.loads(Path("out.json").read_text())["command"])
+    assert (program, command) == ("aurl", "generate")
+    assert {"--chords", "--range", "--temperature-of", "--guidance", "--mend", "--bars"} <= set(words)
+    assert invoke(command, *words, "--no-progress")[0] == 0
+    assert Path("aurl-1.mid").read_bytes() == Path("out.mid").read_bytes()
