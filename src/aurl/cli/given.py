@@ -29,7 +29,9 @@ def given_options(command: Callable[..., Any], values: Mapping[str, Any], *, wit
 def _option(parameter: Parameter) -> str | None:
     """The long name of a parameter's option; None of what is no option."""
     marks = [mark for mark in get_args(parameter.annotation)[1:] if isinstance(mark, ParameterInfo)]
-    names = [name for mark in marks for name in mark.param_decls or () if name.startswith("--")]
+    # Inside `Annotated` Typer takes the first name for a default until it reads the command.
+    declared = (name for mark in marks for name in (mark.default, *(mark.param_decls or ())))
+    names = [name for name in declared if isinstance(name, str) and name.startswith("--")]
     return names[0].split("/")[0] if names else None
 
 
