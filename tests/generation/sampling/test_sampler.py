@@ -148,7 +148,7 @@ def test_where_no_score_is_left_any_legal_id_is_taken_and_said_once(filters, bro
     ids=str,
 )
 def test_values_out_of_range_are_refused(wrong):
-    with pytest.raises(UsageError, match=next(iter(wrong))):
+    with pytest.raises(UsageError, match="--" + next(iter(wrong)).replace("_", "-")):
         Sampler(**wrong)
 
 

@@ -85,13 +85,15 @@ class Sampler:
         filters: Sequence[Filter] = (),
     ) -> None:
         if not temperature >= 0 or temperature == float("inf"):
-            raise UsageError(f"temperature is {temperature}", hint="give a number ≥ 0; 0 always takes the likeliest id")
+            raise UsageError(
+                f"--temperature is {temperature}", hint="give a number ≥ 0; 0 always takes the likeliest id"
+            )
         if top_k < 0:
-            raise UsageError(f"top_k is {top_k}", hint="give a whole number ≥ 0; 0 keeps every id")
+            raise UsageError(f"--top-k is {top_k}", hint="give a whole number ≥ 0; 0 keeps every id")
         if not 0 < top_p <= 1:
-            raise UsageError(f"top_p is {top_p}", hint="give a number above 0 and at most 1; 1 keeps every id")
+            raise UsageError(f"--top-p is {top_p}", hint="give a number above 0 and at most 1; 1 keeps every id")
         if not 0 <= min_p <= 1:
-            raise UsageError(f"min_p is {min_p}", hint="give a number from 0 to 1; 0 keeps every id")
+            raise UsageError(f"--min-p is {min_p}", hint="give a number from 0 to 1; 0 keeps every id")
         self._temperature, self._top_k, self._top_p, self._min_p = temperature, top_k, top_p, min_p
         self._filters = filters
         self._said: set[str] = set()
