@@ -64,7 +64,7 @@ def _section(number: int, piece: Shown) -> Section:
     body = (
         f'<div class="player" data-piece="{number}"><div class="controls"><button type="button">Play</button>'
         f'<input type="range" min="0" max="{seconds:.{DECIMALS}f}" step="0.1" value="0" '
-        f'aria-label="position in {text(piece.name)}"><output>0:00</output>'
+        f'aria-label="position in {text(piece.name)}"/><output>0:00</output>'
         f'<a download="{text(piece.name)}.mid" href="{link}">MIDI</a></div>'
         f'<div class="roll"><canvas role="img" aria-label="piano roll of {text(piece.name)}"></canvas><i></i></div>'
         f"<dl>{rows}</dl></div>"
