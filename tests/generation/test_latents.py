@@ -113,3 +113,13 @@ def test_the_largest_segment():
     levels = small_vae().levels
     assert [largest_segment(levels, most) for most in (None, 32, 31, 15)] == [32, 32, 16, 1]
     assert largest_segment(()) == largest_segment(levels[:1]) == 1
+
+
+def test_a_shift_is_where_the_model_is():
+    """Directions are read on the CPU."""
+    model = small_vae(packed=False).to("meta")
+    given = {
+        level.name: torch.empty(1, level.count(2 * TOKENS_AT_ONCE), level.size, device="meta") for level in model.levels
+    }
+    found = PieceLatents(model, 0, given=given, shift={"local": torch.ones(16)}).first(TOKENS_AT_ONCE)
+    assert {latents.device.type for latents in found.values()} == {"meta"}

@@ -81,7 +81,7 @@ class PieceLatents:
         self._numbers = {level.name: _Numbers(seed, place, level.size) for place, level in enumerate(model.levels)}
         self._known = {name: known for name, known in (given or {}).items() if known.shape[1]}
         self._begins = list(begins)
-        self._shift = shift or {}
+        self._shift = {name: step.to(self._device) for name, step in (shift or {}).items()}
         self._segment = largest_segment(model.levels)
         self._tokens = 0
 
