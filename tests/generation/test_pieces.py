@@ -169,3 +169,13 @@ def test_directions_are_looked_up_only_if_they_are_wanted(loaded):
         Making.of(loaded["latent"], Request(more={"density": 1.0}, bars=1))
     with pytest.raises(UsageError, match="--more is about latents"):
         generate(loaded["plain"].run, Request(more={"density": 1.0}))
+
+
+@pytest.mark.parametrize("codec", [Codec(parts=False, header=()), Codec(time_base="seconds")], ids=["bare", "seconds"])
+@pytest.mark.parametrize("tempo", [47.0, 120.0, 200.0])
+def test_pieces_at_an_asked_tempo_last_the_asked_seconds(tmp_path, codec, tempo):
+    """Also where the model is not told the tempo, or only the nearest that it knows."""
+    model = load_run(write_run(tmp_path / "run", codec))
+    (piece,) = made(model, Request(seed=1, seconds=6.0, wishes=Wishes(tempo=tempo)))
+    assert piece.ended == "length"
+    assert piece.score.end_tick / piece.score.ticks_per_beat * 60 / tempo == pytest.approx(6.0, abs=0.03)

@@ -45,11 +45,11 @@ class Form:
         if not (self.sections.isascii() and self.sections.isalpha()):
             raise UsageError(f'"{self.sections}" is no form', hint="give a letter for each section: --form AABA")
         if self.bars < 1:
-            raise UsageError(f"sections of {self.bars} bars are none", hint="give 1 or more: --form-bars 8")
+            raise UsageError(f"sections of {self.bars} bars are none", hint="give 1 or more: --form AABA,bars=8")
         if not 0 <= self.fresh < self.bars:
             raise UsageError(
                 f"{self.fresh} of {self.bars} bars cannot be made anew where a section comes back",
-                hint=f"give 0 to {self.bars - 1}: --form-fresh",
+                hint=f"give 0 to {self.bars - 1}, as in --form AABA,fresh=0",
             )
 
 

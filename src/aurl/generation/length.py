@@ -16,6 +16,7 @@ from aurl.tokens.timing import STEP_MICROSECONDS
 from aurl.tokens.vocabulary import STEPS_PER_BEAT, TimeBase
 
 SECOND_MICROSECONDS = 1_000_000
+MINUTE_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,12 @@ def clock_at(tempos: Tempos, time_signatures: TimeSignatures, *, tick: int = 0, 
 
 
 def length_rule(
-    codec: Codec, *, seconds: float | None = None, bars: int | None = None, clock: Clock | None = None
+    codec: Codec,
+    *,
+    seconds: float | None = None,
+    bars: int | None = None,
+    clock: Clock | None = None,
+    tempo: float | None = None,
 ) -> LengthRule:
     """The engine's rule for a length in seconds or, where given, in bars.
 
@@ -75,6 +81,7 @@ def length_rule(
         seconds: > 0.
         bars: ≥ 1.
         clock: where a prompt ends; without it each piece's own header is asked.
+        tempo: in beats per minute, what finished pieces are set to; None: what their clock says.
 
     Raises:
         UsageError: a length out of range, or bars where nothing says how long a bar is.
@@ -90,7 +97,10 @@ def length_rule(
         now = clock or header_clock(ids)
         if bars is not None:
             return now.steps(now.beats_of_bars(bars), codec.time_base)
-        return None if seconds is None else now.steps(now.beats_of_seconds(seconds), codec.time_base)
+        if seconds is None:
+            return None
+        beats = now.beats_of_seconds(seconds) if tempo is None else seconds * tempo / MINUTE_SECONDS
+        return now.steps(beats, codec.time_base)
 
     return steps
 

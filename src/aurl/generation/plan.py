@@ -189,7 +189,8 @@ def _lengths(
         return [partial(_fixed, count) for count in steps], (first.seconds + last.seconds) / 2, "seconds"
     seconds = defaults.max_seconds if request.seconds is None else request.seconds
     bars = request.bars if request.form is None else request.form.bars * len(request.form.sections)
-    length = length_rule(codec, seconds=seconds, bars=bars, clock=prompt.clock if prompt else None)
+    clock, tempo = prompt.clock if prompt else None, request.wishes.tempo
+    length = length_rule(codec, seconds=seconds, bars=bars, clock=clock, tempo=tempo)
     each, unit = (seconds, "seconds") if bars is None else (float(bars), "bars")
     return [length] * len(at), each, unit
 
