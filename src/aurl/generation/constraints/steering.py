@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aurl.generation.constraints.kinds import Rule
-from aurl.generation.constraints.row import Bias, Row
+from aurl.generation.constraints.row import NONE, Bias, Row
 from aurl.generation.constraints.tally import Tally
 from aurl.studies.key import key_fits
 from aurl.tokens.rules import Stage
@@ -31,12 +31,14 @@ TRUST = 8
 """Notes' worth of the numbers that were asked which are counted as if they had been played: the first notes say little.
 """
 # Nats per unit of what is missing, and the most of it; chosen on 64 pieces by a model of pop songs.
-REGISTER_NATS, REGISTER_MOST = 0.04, 0.2
-DYNAMICS_NATS, DYNAMICS_MOST = 1.0, 2.0
-DENSITY_NATS, DENSITY_MOST = 4.0, 2.5
-POLYPHONY_NATS, NOW_NATS, POLYPHONY_MOST = 4.0, 1.0, 4.0
+REGISTER_NATS, REGISTER_MOST = 0.06, 0.25
+DYNAMICS_NATS, DYNAMICS_MOST = 3.0, 4.0
+DENSITY_NATS, DENSITY_MOST = 8.0, 2.5
+POLYPHONY_NATS, NOW_NATS, POLYPHONY_MOST = 12.0, 1.0, 5.0
 KEY_NATS, STRAY_KEY_NATS = 1.0, 3.0
 """Of the pitch class that fits best over the mean, in the key that was asked, and outside it."""
+OLD_NATS = 2.0
+"""Share of a note's surplus by which its end gets likelier for each time that it lasts twice as long as a beat."""
 USUAL_SHIFT = 8
 """Steps: a semiquaver; longer waiting makes music sparser, shorter denser."""
 FARTHEST = 24
@@ -63,8 +65,9 @@ class Steering(Rule):
         """What leads back gets likelier."""
         if row.stage < Stage.BODY:
             return
-        self._tilt_pitches(row.tally, bias)
-        self._tilt_levels(row.tally, bias)
+        if not row.is_drum(row.part):  # whose pitches are none
+            self._tilt_pitches(row.tally, bias)
+        self._tilt_levels(row, bias)
         self._tilt_times(row, bias)
 
     def _tilt_pitches(self, tally: Tally, bias: Bias) -> None:
@@ -87,22 +90,34 @@ class Steering(Rule):
         tilt: NDArray[np.float32] = nats * (fits / fits.max())[self._pitch.astype(np.int64) % len(fits)]
         return tilt
 
-    def _tilt_levels(self, tally: Tally, bias: Bias) -> None:
-        wanted = self._facts.get("dynamics")
+    def _tilt_levels(self, row: Row, bias: Bias) -> None:
+        """Levels on the way back get likelier than to stay at the running one, which needs no id."""
+        wanted, tally = self._facts.get("dynamics"), row.tally
         if wanted is None:
             return
         mean = (tally.levels + TRUST * wanted) / (tally.notes + TRUST)
         tilt = _clipped(DYNAMICS_NATS * (wanted - mean), DYNAMICS_MOST)
-        bias[VELOCITY.start : VELOCITY.stop] += self._strength * tilt * (self._levels - wanted)
+        stays = wanted if row.velocity == NONE else row.velocity
+        bias[VELOCITY.start : VELOCITY.stop] += self._strength * tilt * (self._levels - stays)
 
     def _tilt_times(self, row: Row, bias: Bias) -> None:
         dense, thick = self._strength * self._denser(row), self._strength * self._thicker(row)
-        is_chord = row.stage == Stage.STRUCK
-        strike = thick if is_chord else dense
+        # A chord is where a note more is polyphony as much as density.
+        strike = dense + (thick / 2 if row.stage == Stage.STRUCK else 0.0)
         bias[NOTE_ON.start : NOTE_ON.stop] += strike
         bias[VELOCITY.start : VELOCITY.stop] += strike
         bias[TIME_SHIFT.start : TIME_SHIFT.stop] -= dense * self._shifts
         bias[NOTE_OFF.start : NOTE_OFF.stop] -= thick
+        if thick < 0:
+            self._end_old(row, -thick, bias)
+
+    def _end_old(self, row: Row, surplus: float, bias: Bias) -> None:
+        """Where too many notes sound, those end first that have lasted longest: a model hardly thinks of them."""
+        for lane, (_, step) in row.begun.items():
+            part, pitch = divmod(lane, NOTE_ON.size)
+            beats = (row.step - step) / STEPS_PER_BEAT
+            if part == row.part and beats > 1:
+                bias[NOTE_OFF.start + pitch] += OLD_NATS * surplus * math.log2(beats)
 
     def _denser(self, row: Row) -> float:
         """Nats that notes are too few in a beat, below 0: too many."""
