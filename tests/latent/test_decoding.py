@@ -14,6 +14,9 @@ from aurl.generation.context import elapsed_steps
 from aurl.generation.engine import Engine
 from aurl.generation.latents import PieceLatents
 from aurl.generation.load import Loaded
+from aurl.generation.making import Making
+from aurl.generation.pieces import each_piece
+from aurl.generation.request import Request
 from aurl.generation.sampling.sampler import Sampler
 from aurl.generation.source import LatentSource
 from aurl.latent.codes import Codes, LevelCodes
@@ -29,6 +32,7 @@ from aurl.tokens.vocabulary import BOS, STEPS_PER_BEAT
 
 CODEC = Codec(time_base="beats", parts=False, header=())
 STEPS = 2 * STEPS_PER_BEAT
+PLAIN = load_profile(flags=SMALL).generation
 
 
 def loaded_with(model, flags=SMALL):
@@ -103,6 +107,18 @@ def test_a_way_on_which_all_is_kept_goes_nowhere(loaded, songs):
     )
     assert kept == [free[0]] * 3
     assert free[2] != free[0]
+
+
+def test_songs_are_told_to_the_encoder_as_those_of_new_pieces_are(songs):
+    """By a model whose streams tell facts and chords: both commands lead the same way."""
+    model = small_vae(CODEC, controls__facts=["key", "density"], controls__chords=True)
+    codec = CODEC.with_controls(["key", "density"], chords=True, infill=False)
+    telling = replace(loaded_with(model), codec=codec)
+    request = Request(interpolate=tuple(songs), steps=3, seed=2, temperature=0.0)
+    pieces = [piece.score for piece in each_piece(Making(telling.model, codec, request, context=64, defaults=PLAIN))]
+    assert interpolate(telling, *songs, steps=3, seed=2, temperature=0.0).scores == pieces
+    middle = traverse(telling, {"fine": torch.ones(16)}, values=[0], song=songs[0], beats=100, seed=2, temperature=0)
+    assert middle.scores == pieces[:1]
 
 
 def raised(track):

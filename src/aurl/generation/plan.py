@@ -14,7 +14,7 @@ from aurl.generation.form import LatentsAfter
 from aurl.generation.infill import Gap, open_gap
 from aurl.generation.interpolation import places
 from aurl.generation.length import length_rule
-from aurl.generation.prompt import Prompt, load_prompt, load_song
+from aurl.generation.prompt import Prompt, load_prompt, load_song, told_song
 from aurl.generation.request import Request
 from aurl.generation.source import LatentSource
 from aurl.midi.clock import seconds_at
@@ -24,7 +24,7 @@ from aurl.model.prior.conditions import UNKNOWN
 from aurl.model.vae_gan import MusicTransformerVAEGAN
 from aurl.profile import Generation
 from aurl.tokens.codec import Codec
-from aurl.tokens.vocabulary import BOS, EOS
+from aurl.tokens.vocabulary import BOS
 
 
 @dataclass(frozen=True)
@@ -169,9 +169,7 @@ def _style(model: MusicTransformerVAEGAN, name: str | None) -> int:
 
 def _load(song: Path | Score, codec: Codec, preprocess: Sequence[Mapping[str, Any]]) -> _Song:
     score, encoded = load_song(song, codec, preprocess=preprocess)
-    ids = encoded.ids[:-1].tolist()
-    told = told_prompt(ids, header_length(ids), codec)
-    return _Song([*told, EOS], float(seconds_at(score, [score.end_tick])[0]))
+    return _Song(told_song(encoded, codec), float(seconds_at(score, [score.end_tick])[0]))
 
 
 def _places(request: Request) -> list[float]:

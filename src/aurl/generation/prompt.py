@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from aurl.controls.prompts import told_prompt
 from aurl.data.inputs import read_source
 from aurl.errors import UsageError
 from aurl.generation.context import header_length
@@ -22,6 +23,7 @@ from aurl.tokens.codec import Codec, Encoded
 from aurl.tokens.maps import Maps
 from aurl.tokens.positions import elapsed_steps
 from aurl.tokens.timing import to_steps, to_ticks
+from aurl.tokens.vocabulary import EOS
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +62,12 @@ def load_song(
     if len(encoded.ids) <= header_length(encoded.ids.tolist()) + 1:
         raise UsageError(f"there is no note in {_name(song)}", hint="take another song")
     return score, encoded
+
+
+def told_song(encoded: Encoded, codec: Codec) -> list[int]:
+    """The ids of a whole song, BOS … EOS, with all that `codec` tells beside the music: what an encoder has learned."""
+    ids = encoded.ids[:-1].tolist()
+    return [*told_prompt(ids, header_length(ids), codec), EOS]
 
 
 def load_prompt(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from aurl.generation.engine import Engine
 from aurl.generation.load import Loaded
-from aurl.generation.prompt import load_song
+from aurl.generation.prompt import load_song, told_song
 from aurl.generation.sampling.sampler import Sampler
 from aurl.generation.source import LatentSource
 from aurl.midi.score import Score
@@ -30,7 +30,7 @@ def reconstruct(loaded: Loaded, song: Path | Score, *, tokens: int | None = None
     """
     codec, context = loaded.codec, loaded.profile.data.seq_len
     _, encoded = load_song(song, codec, preprocess=loaded.preprocess)
-    ids = encoded.ids[:tokens].tolist()
+    ids = told_song(encoded, codec)[:tokens]
     source = LatentSource(loaded.model, context=context, prompt=[BOS], like=ids)
     engine = Engine(
         loaded.model, Grammar.of(codec, allow_zero_length=False), sampler=Sampler(temperature=0), context=context

@@ -7,7 +7,7 @@ from pathlib import Path
 from aurl.generation.context import elapsed_steps
 from aurl.generation.interpolation import places
 from aurl.generation.load import Loaded
-from aurl.generation.prompt import load_song
+from aurl.generation.prompt import load_song, told_song
 from aurl.generation.source import LatentSource
 from aurl.latent.codes import require_latents
 from aurl.latent.decoding import decode
@@ -60,7 +60,7 @@ def interpolate(
     """
     require_latents(loaded)
     songs = [load_song(song, loaded.codec, preprocess=loaded.preprocess) for song in (one, other)]
-    first, last = (encoded.ids.tolist() for _, encoded in songs)
+    first, last = (told_song(encoded, loaded.codec) for _, encoded in songs)
     source = LatentSource(
         loaded.model, context=loaded.profile.data.seq_len, prompt=[BOS], like=first, toward=last, keep=keep, shift=shift
     )

@@ -12,7 +12,7 @@ from aurl.errors import UsageError
 from aurl.generation.context import elapsed_steps
 from aurl.generation.length import Clock
 from aurl.generation.load import Loaded
-from aurl.generation.prompt import load_song
+from aurl.generation.prompt import load_song, told_song
 from aurl.generation.source import LatentSource
 from aurl.latent.codes import Codes, require_latents
 from aurl.latent.decoding import decode
@@ -104,7 +104,7 @@ def traverse(
     require_latents(loaded)
     like, steps = None, Clock().steps(beats, loaded.codec.time_base)
     if song is not None:
-        like = load_song(song, loaded.codec, preprocess=loaded.preprocess)[1].ids.tolist()
+        like = told_song(load_song(song, loaded.codec, preprocess=loaded.preprocess)[1], loaded.codec)
         steps = min(steps, elapsed_steps(like))
     latents = [
         LatentSource(
