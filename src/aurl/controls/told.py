@@ -24,6 +24,8 @@ SPAN_ROOM = 16
 """Ids that a span costs: its marks, and parts and levels that are told again."""
 MAX_SPAN_UNITS = 8
 """Bars of the longest span that is left out."""
+LEAST_UNIT = 64
+"""Steps: two beats. Files that tell a meter of 1/4 are many, and a bar of it is no part of a form."""
 UNIT_WITHOUT_BARS = 128
 """Steps in place of a bar where nobody knows bars: two seconds."""
 
@@ -130,7 +132,7 @@ class Controls:
         """Some bars that have notes, and music behind them; None where no span is told, or none could be."""
         if rng is None or rng.random() >= self._infill:
             return None
-        unit = bar_steps or UNIT_WITHOUT_BARS
+        unit = UNIT_WITHOUT_BARS if bar_steps is None else bar_steps * -(-LEAST_UNIT // bar_steps)
         first, last = -(-start_step // unit), notes.end // unit
         longest = min(MAX_SPAN_UNITS, (last - first) // 2)
         if longest < 1:

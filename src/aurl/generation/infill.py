@@ -42,6 +42,7 @@ class Gap:
         codec: of the model.
         span: what is left out.
         ids: what the model is shown: header, what is before it, how long it is, what comes after.
+        passage: the same music with what is left out, as the model's ids would tell it in order.
         max_tokens: how many ids what is made may have, so that the model still sees all of that.
     """
 
@@ -49,6 +50,7 @@ class Gap:
     codec: Codec
     span: Span
     ids: list[int]
+    passage: Passage
     max_tokens: int
 
     @property
@@ -165,7 +167,7 @@ def open_gap(
         raise UsageError(
             f"--infill {where} leaves a model that sees {context} events at once no room", hint="fill in fewer bars"
         )
-    return Gap(score, codec, span, ids, context - len(ids))
+    return Gap(score, codec, span, ids, passage, context - len(ids))
 
 
 def _ticks_of(score: Score, where: str) -> tuple[int, int]:
