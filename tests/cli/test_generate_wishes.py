@@ -111,6 +111,20 @@ def test_pieces_lead_from_one_song_to_another(generate):
     assert generate("latent", "--like", "a.mid", "--keep", "global", "--bars", 1, "-o", "kept.mid")[0] == 0
 
 
+def test_streamed_ways_go_to_the_files_of_their_numbers(generate):
+    """The first pieces of both ways are made together, and then the second ones."""
+    way = ("latent", "--interpolate", "a.mid", "b.mid", "--steps", 2, "--count", 2, "--bars", 1)
+    code, out, err = generate(*way, "-o", "streamed.mid", "--stream")
+    assert code == 0, err
+    assert [piece["seed"] for piece in json.loads(out.splitlines()[-1])["pieces"]] == [1, 2, 1, 2]
+    assert generate(*way, "-o", "made.mid")[0] == 0
+    streamed, made = (
+        [Path(f"{name}-{number}.mid").read_bytes() for number in range(1, 5)] for name in ("streamed", "made")
+    )
+    assert streamed == made
+    assert made[1] != made[2]
+
+
 def test_bars_are_filled_in(generate):
     code, _, err = generate("told", "--prompt", "a.mid", "--infill", "3:5", "-o", "filled.mid")
     assert code == 0, err

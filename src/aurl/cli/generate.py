@@ -11,7 +11,7 @@ from aurl.cli.generate_request import make_request
 from aurl.cli.given import given_options
 from aurl.cli.options import Device, Threads
 from aurl.cli.output import Output
-from aurl.cli.pieces import Written, write_piece, write_pieces
+from aurl.cli.pieces import write_piece, write_pieces
 from aurl.cli.signals import exit_code, listening
 from aurl.cli.targets import PAGE_SUFFIX, STANDARD_STREAM, Target, Targets, check_free, check_stdout, plan_targets
 from aurl.errors import ExitCode, UsageError
@@ -57,7 +57,7 @@ def generate(
         if writing.stream:
             from aurl.cli.streaming import print_stream
 
-            keep = partial(_keep, output, iter(targets.pieces), targets.soundfont, choices)
+            keep = partial(write_piece, output, targets=targets, choices=choices)
             print_stream(output, loaded, request, keep, facts=facts, interrupts=interrupts)
         else:
             write_pieces(output, _pieces(output, loaded, request, interrupts), targets, facts=facts, choices=choices)
@@ -112,17 +112,6 @@ def _choices(
         threads=threads,
         command=given_options(generate, asked, without=()),
     )
-
-
-def _keep(
-    output: Output,
-    targets: Iterator[Target],
-    soundfont: Path | None,
-    choices: "Choices | None",
-    piece: "Piece",
-) -> Written:
-    """Write a piece that has been streamed to its files, if it has any."""
-    return write_piece(output, piece, next(targets), soundfont=soundfont, choices=choices)
 
 
 def _pieces(output: Output, loaded: "Loaded", request: "Request", interrupts: "Interrupts") -> Iterator["Piece"]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from aurl.cli.bars import duration
 from aurl.cli.output import Output, table
-from aurl.cli.targets import AUDIO_SUFFIX, NOTATION_SUFFIXES, PICTURE_SUFFIX, Target, Targets
+from aurl.cli.targets import AUDIO_SUFFIX, NOTATION_SUFFIXES, PICTURE_SUFFIX, Targets
 
 if TYPE_CHECKING:
     from aurl.export.choices import Choices
@@ -42,7 +42,7 @@ def write_pieces(
     facts: Mapping[str, object],
     choices: "Choices | None" = None,
 ) -> None:
-    """Write the pieces that are made, each as soon as it is there, to the first of the targets, and say so.
+    """Write the pieces that are made, each as soon as it is there, to the target of its number, and say so.
 
     Nothing is said where a piece went to stdout.
 
@@ -54,8 +54,8 @@ def write_pieces(
         choices: what was chosen for all of them; told beside each where its target asks for it.
     """
     written, shown = [], []
-    for piece, target in zip(pieces, targets.pieces, strict=False):
-        written.append(write_piece(output, piece, target, soundfont=targets.soundfont, choices=choices))
+    for piece in pieces:
+        written.append(write_piece(output, piece, targets, choices=choices))
         if targets.pages:
             shown.append(_shown(piece, written[-1], facts))
     _write_pages(targets.pages, shown)
@@ -65,25 +65,23 @@ def write_pieces(
         )
 
 
-def write_piece(
-    output: Output, piece: "Piece", target: Target, *, soundfont: Path | None = None, choices: "Choices | None" = None
-) -> Written:
+def write_piece(output: Output, piece: "Piece", targets: Targets, *, choices: "Choices | None" = None) -> Written:
     """Write one piece to all of its files.
 
     Args:
         output: whose stdout gets its MIDI, if the target says so.
         piece: what was made.
-        target: where it goes.
-        soundfont: what its sound file is played with.
+        targets: where all of them go.
         choices: what was chosen for it.
     """
     from aurl.midi.clock import seconds_at
     from aurl.midi.write import write_midi
 
+    target = targets.pieces[piece.number]
     if target.on_stdout:
         output.raw(write_midi(piece.score))
     for path in target.files:
-        _save(piece.score, path, title=f"seed {piece.seed}", soundfont=soundfont)
+        _save(piece.score, path, title=f"seed {piece.seed}", soundfont=targets.soundfont)
     if target.choices is not None and choices is not None:
         from aurl.export.choices import save_choices
 

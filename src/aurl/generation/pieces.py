@@ -36,6 +36,7 @@ class Piece:
         ended: "eos" by itself, "length" as long as asked, "tokens" at the most ids, "stopped" when interrupted.
         latents: level → how many latents its ids were told of, empty without latents.
         broken: what of the constraints it does not keep to, in words.
+        number: in the request, from 0; streamed pieces come as they are made, and stopped requests may leave some out.
     """
 
     score: Score
@@ -47,6 +48,7 @@ class Piece:
     ended: Ending
     latents: dict[str, int] = field(default_factory=dict)
     broken: tuple[str, ...] = ()
+    number: int = 0
 
     @property
     def nats_per_token(self) -> float:
@@ -124,6 +126,7 @@ def finish(making: Making, made: Made, number: int) -> Piece:
         ended=made.ended,
         latents={level.name: level.count(len(ids) - 1) for level in making.model.levels},
         broken=tuple(fault for constraint in making.constraints for fault in constraint.broken(score)),
+        number=number,
     )
 
 
