@@ -18,7 +18,16 @@ from aurl.training.phases import phase_at
 from aurl.training.steps import Sums, update
 
 MODES = ("transformer", "vae", "vae_gan")
-QUICK = (("tiny",), ("tiny", "dev"), ("tiny", "prod"), ("tiny", "faithful"), ("tiny", "course"), ("demo",), ("small",))
+QUICK = (
+    ("tiny",),
+    ("tiny", "controls"),
+    ("tiny", "dev"),
+    ("tiny", "prod"),
+    ("tiny", "faithful"),
+    ("tiny", "course"),
+    ("demo",),
+    ("small",),
+)
 LONG = (("base",), ("large", 'training.optimizer={kind="adamw"}', "training.ema_decay=0"))
 """With what takes no minutes on a CPU."""
 EVEN = "head.bias"

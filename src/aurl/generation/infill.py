@@ -154,7 +154,7 @@ def open_gap(
     if not codec.infill:
         raise UsageError(
             "this model has not learned to fill in bars",
-            hint="train one that has: aurl train --set controls.infill=0.3",
+            hint="train one that has: aurl train --profile controls",
         )
     score = song_score(song)
     first, last = _ticks_of(score, where)

@@ -94,7 +94,7 @@ class Wishes:
             raise UsageError(f"this model was never told the {name.replace('_', ' ')}", hint=_remedy(name))
         if self.chords and not codec.chords:
             raise UsageError(
-                "this model was never told chords", hint="train one that is: aurl train --set controls.chords=true"
+                "this model was never told chords", hint="train one that is: aurl train --profile controls"
             )
         if self.instruments and not codec.parts:
             raise UsageError(
