@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -55,6 +56,11 @@ def test_every_latent_has_factors_labels_and_a_piece(codes):
     assert len(set(codes.piece.tolist())) == len(set(codes.sources)) >= 9
     assert set(codes.sources) >= {f"valid-{number}.mid" for number in range(9)}
     assert (codes.levels["global"].window == np.arange(len(codes.piece))).all()
+
+
+def test_keys_are_those_that_are_heard_whatever_a_data_set_calls_so(codes):
+    named = replace(codes, words={**codes.words, "key": ["opus 3"] * len(codes.piece)})
+    assert named.labels("global") == codes.labels("global")
 
 
 def test_draws_depend_on_the_seed_and_are_as_wide_as_the_posteriors(codes):

@@ -114,6 +114,17 @@ def test_directions_are_learned_once_and_kept_in_the_run(run):
     assert not told
 
 
+def test_directions_of_a_run_that_cannot_be_written_to_are_learned_all_the_same(run, caplog):
+    loaded = load_run(run)
+    known = ensure_directions(loaded)
+    for path in (run / "latent").glob("directions*"):
+        path.unlink()
+    (run / "latent" / "directions.safetensors").mkdir()
+    assert ensure_directions(loaded).facts == known.facts
+    assert "directions of run cannot be kept" in caplog.text
+    (run / "latent" / "directions.safetensors").rmdir()
+
+
 def test_a_data_set_that_is_gone_is_asked_for(run, tmp_path):
     loaded = load_run(run)
     for path in (run / "latent").glob("*"):

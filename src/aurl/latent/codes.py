@@ -66,7 +66,8 @@ class Codes:
         piece: (W,) number of each window's piece.
         sources: of each window, the file name of its piece.
         tempo: (W,) beats per minute at the start of the piece.
-        words: label of the data set (composer, …) or "meter" → of each window; empty where a piece has none.
+        words: label of the data set (composer, …) or "meter" → of each window; empty where a piece has none. A label
+            "key" is not asked: what is heard goes by that name.
     """
 
     run: str
@@ -87,7 +88,7 @@ class Codes:
         """Label → N words for the latents of a level; empty where there is none."""
         codes = self.levels[level]
         told = {name: [values[window] for window in codes.window.tolist()] for name, values in self.words.items()}
-        return {"key": list(codes.keys), **told}
+        return {"key": list(codes.keys), **{name: words for name, words in told.items() if name != "key"}}
 
     def groups(self, level: str) -> NDArray[np.int64]:
         """`(N,)`: the piece of each latent of a level; latents of one piece are not independent."""

@@ -53,7 +53,10 @@ def ensure_directions(loaded: Loaded, dataset: Path | None = None, *, report: Re
             hint=f"say where it is: aurl inspect-latent attributes {loaded.run.name} --data FOLDER",
         ) from error
     directions = learn_directions(codes, model_digest(loaded))
-    save_directions(directions, loaded.run)
+    try:
+        save_directions(directions, loaded.run)
+    except OSError as error:  # they can be learned again
+        logger.warning("directions of %s cannot be kept: %s", loaded.run.name, error)
     return directions
 
 
