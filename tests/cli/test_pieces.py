@@ -9,6 +9,10 @@ from xml.etree.ElementTree import fromstring
 import pytest
 from tests.support.pages import Tags
 
+from aurl.cli.output import Output
+from aurl.cli.pieces import write_pieces
+from aurl.cli.targets import plan_targets
+
 SHORT = ("--seconds", 2, "--threads", 1, "--run", "first", "--seed", 3)
 
 
@@ -64,3 +68,12 @@ def test_sound_with_a_soundfont_that_is_not_there(invoke, home):
     assert code != 0
     assert "--soundfont: there is no file no.sf2" in err
     assert not list(Path().iterdir())
+
+
+def test_where_no_piece_was_begun_there_is_no_page(capsys, tmp_path):
+    page = tmp_path / "a.html"
+    targets = plan_targets([str(page)], count=2, seed=1)
+    write_pieces(Output(as_json=True), iter(()), targets, facts={})
+    told = json.loads(capsys.readouterr().out)
+    assert (told["pieces"], told["pages"]) == ([], [])
+    assert not page.exists()

@@ -41,6 +41,16 @@ def test_every_option_has_its_value_and_where_it_is_from(defaults):
     assert not {"seed", "count"} & set(options)
 
 
+def test_filters_of_the_profile_that_stay_beside_those_of_the_request_are_told(defaults):
+    theirs = defaults.model_copy(
+        update={"filters": ({"kind": "typical", "mass": 0.9}, {"kind": "eta", "epsilon": 0.1})}
+    )
+    told = resolved(Request(filters=({"kind": "eta", "epsilon": 0.02},)), theirs)["filters"]
+    assert told.value == [{"kind": "typical", "mass": 0.9}, {"kind": "eta", "epsilon": 0.02}]
+    assert told.origin == "option"
+    assert resolved(Request(), theirs)["filters"].origin == "profile"
+
+
 def test_file_tells_run_weights_and_ids(run, defaults, tmp_path):
     choices = gather_choices(run, Request(seed=7), defaults=defaults, command=["--bars", "4"], threads=2, device="cpu")
     save_choices(tmp_path / "a.json", choices, PIECE)

@@ -58,11 +58,10 @@ def write_pieces(
         written.append(write_piece(output, piece, targets, choices=choices))
         if targets.pages:
             shown.append(_shown(piece, written[-1], facts))
-    _write_pages(targets.pages, shown)
+    pages = targets.pages if shown else ()
+    _write_pages(pages, shown)
     if not targets.pieces[0].on_stdout:
-        output.result(
-            "generate", {**facts, "pieces": written, "pages": targets.pages}, _describe(written, targets.pages)
-        )
+        output.result("generate", {**facts, "pieces": written, "pages": pages}, _describe(written, pages))
 
 
 def write_piece(output: Output, piece: "Piece", targets: Targets, *, choices: "Choices | None" = None) -> Written:
@@ -157,5 +156,5 @@ def _describe(written: list[Written], pages: Iterable[Path]) -> str:
         )
         for piece in written
     ]
-    lines = [table(rows) if rows else "no piece was begun", *(f"all of them: {page}" for page in pages if rows)]
+    lines = [table(rows) if rows else "no piece was begun", *(f"all of them: {page}" for page in pages)]
     return "\n".join(lines)

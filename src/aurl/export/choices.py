@@ -11,6 +11,7 @@ import torch
 from pydantic import BaseModel
 
 from aurl import __version__
+from aurl.generation.choices import settle
 from aurl.generation.load import AVERAGES, BEST, MODEL_FILE, choose_device, find_checkpoint
 from aurl.generation.pieces import Piece
 from aurl.generation.request import Request
@@ -99,19 +100,17 @@ def gather_choices(
 
 def resolved(request: Request, defaults: Generation) -> dict[str, Choice]:
     """Every option of a request, and what else the profile says of new pieces, with the values in effect."""
-    options = {field.name: _choice(field, request, defaults) for field in fields(request)}
-    options |= {name: Choice(plain(value), "profile") for name, value in defaults if name not in options}
+    settled = settle(request, defaults)
+    options = {field.name: _choice(field, request, settled) for field in fields(request)}
+    options |= {name: Choice(plain(value), "profile") for name, value in settled if name not in options}
     return {name: choice for name, choice in options.items() if name not in OF_THE_PIECE}
 
 
-def _choice(field: "Field[Any]", request: Request, defaults: Generation) -> Choice:
+def _choice(field: "Field[Any]", request: Request, settled: Generation) -> Choice:
     value = getattr(request, field.name)
     default = field.default if field.default_factory is MISSING else field.default_factory()
-    if value != default:
-        return Choice(plain(value), "option")
-    if hasattr(defaults, field.name):
-        return Choice(plain(getattr(defaults, field.name)), "profile")
-    return Choice(plain(value), "default")
+    origin: Origin = "profile" if hasattr(settled, field.name) else "default"
+    return Choice(plain(getattr(settled, field.name, value)), origin if value == default else "option")
 
 
 def plain(value: Any) -> Any:
