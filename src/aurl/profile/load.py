@@ -14,7 +14,7 @@ from aurl.profile.faults import Fault, ProfileError, describe_fault, nearest_key
 from aurl.profile.idle import MODE_KEY, idle_keys
 from aurl.profile.merge import Layer, Merged, find_origin, nested
 from aurl.profile.model_sections import Discriminator, Latent, Model
-from aurl.profile.pairs import unpaired_keys
+from aurl.profile.pairs import clashing_keys, unpaired_keys
 from aurl.profile.sections import Controls, Data, Generation, Prepare, Section, Tokens
 from aurl.profile.sources import (
     environment_layers,
@@ -212,7 +212,7 @@ def _validate(merged: Merged, check: Collection[str], faults: Iterable[Fault]) -
     stages, wrong_stages = read_stages(merged.table.get(STAGES, ()))
     wrong += wrong_stages
     wrong += faults_in_stages(merged, stages, lambda over: _sections(over, check)[1], wrong)
-    wrong += unpaired_keys(merged, stages)
+    wrong += [*unpaired_keys(merged, stages), *clashing_keys(merged, stages)]
     if found := [_with_origin(fault, merged) for fault in (*faults, *wrong)]:
         raise ProfileError(found)
     profile = Profile.model_validate({**sections, STAGES: stages})

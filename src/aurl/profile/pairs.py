@@ -1,4 +1,4 @@
-"""Keys that mean nothing without each other."""
+"""Keys that mean nothing without each other, or cannot be had together."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -9,6 +9,7 @@ from aurl.profile.sections import NONE_WORD
 from aurl.profile.stages import STAGES, Stage, laid_over
 
 TEACHER, DISTILLATION = "training.teacher", "loss.terms.distillation"
+HYBRID, INFILL = "data.hybrid", "controls.infill"
 
 
 def unpaired_keys(merged: Merged, stages: Sequence[Stage]) -> Iterator[Fault]:
@@ -25,6 +26,22 @@ def unpaired_keys(merged: Merged, stages: Sequence[Stage]) -> Iterator[Fault]:
         yield from (Fault(key, "needs a teacher", suggestion=f"name a run: {TEACHER}") for key in listening)
     elif not listening:
         yield Fault(TEACHER, "has no effect without a loss term that listens to it", suggestion=f"add {DISTILLATION}")
+
+
+def clashing_keys(merged: Merged, stages: Sequence[Stage]) -> Iterator[Fault]:
+    """The hybrid view, in any stage, of windows whose ids do not stand in the order of their time."""
+    tables = {HYBRID: merged.table}
+    tables |= {f"{STAGES}.{stage.name}.{HYBRID}": laid_over(merged.table, stage).table for stage in stages}
+    for key, table in tables.items():
+        if _value(table, HYBRID) is True and _value(table, INFILL):
+            yield Fault(key, "tells wrong times of windows that tell bars last", suggestion=f"leave out {INFILL}")
+            return
+
+
+def _value(table: Mapping[str, Any], dotted: str) -> Any:
+    name, _, key = dotted.partition(".")
+    section = table.get(name)
+    return section.get(key) if isinstance(section, Mapping) else None
 
 
 def _has_distillation(table: Mapping[str, Any]) -> bool:

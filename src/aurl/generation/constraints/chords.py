@@ -45,6 +45,7 @@ class ToldChords(Rule):
 
 
 def _strikes(row: Row, chosen: int) -> bool:
-    """A note begins, or is announced; a PART may still be there to end one, but not before the first."""
-    begins = chosen < NOTE_ON.stop or VELOCITY.start <= chosen < VELOCITY.stop
-    return begins or (row.stage == Stage.BODY and PART.start <= chosen < PART.stop)
+    """A note begins, or is announced; a PART in which notes sound may only be there to end one."""
+    if PART.start <= chosen < PART.stop:
+        return row.stage == Stage.BODY or not row.sounding.get(chosen - PART.start)
+    return chosen < NOTE_ON.stop or VELOCITY.start <= chosen < VELOCITY.stop
