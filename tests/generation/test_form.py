@@ -34,12 +34,12 @@ class Fidgety(MusicTransformerVAEGAN):
         return logits
 
 
-def sections(codec, form, *, model=None, latents=None):
+def sections(codec, form, *, model=None, **options):
     if model is None:
         torch.manual_seed(0)
         model = pack_linears(Fidgety(codec.vocabulary_size, 32, n_layers=2, n_heads=2).eval())
     engine = Engine(model, Grammar.of(codec, allow_zero_length=False), context=CONTEXT, sampler=Sampler())
-    return Sections(engine, codec, form, latents=latents)
+    return Sections(engine, codec, form, **options)
 
 
 def played(codec, ids):
@@ -156,3 +156,13 @@ def test_nonsense_is_told(arguments, message):
 def test_bars_must_be_known():
     with pytest.raises(UsageError, match="how long a bar is"):
         sections(Codec(time_base="seconds", parts=False, header=()), Form("AA"))
+
+
+@pytest.mark.parametrize("limit", [1, 9, 30])
+def test_no_more_ids_are_sampled_than_allowed_in_all_sections_together(limit):
+    whole = sections(FULL, Form("ABA", bars=2, fresh=1)).make(3)
+    cut = sections(FULL, Form("ABA", bars=2, fresh=1), max_tokens=limit).make(3)
+    assert whole.sampled > limit
+    assert (cut.sampled, cut.ended) == (limit, "tokens")
+    assert Grammar.of(FULL, allow_zero_length=False).check(cut.ids) == []
+    assert (whole.ended, len(cut.ids) < len(whole.ids)) == ("length", True)

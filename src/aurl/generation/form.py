@@ -15,6 +15,7 @@ from aurl.errors import UsageError
 from aurl.generation.context import elapsed_steps, header_length
 from aurl.generation.engine import Engine, LatentsOfSeed, Made
 from aurl.generation.length import length_rule
+from aurl.generation.request import MAX_TOKENS
 from aurl.tokens.codec import Codec
 from aurl.tokens.positions import elapsed_steps as steps_at
 from aurl.tokens.velocity import DEFAULT_BIN
@@ -75,13 +76,22 @@ class Sections:
         codec: of its ids; it must be able to count bars.
         form: of all pieces.
         latents: of what follows the ids that there are; None for a model without latents.
+        max_tokens: most ids that are sampled for one piece, which ends there.
 
     Raises:
         UsageError: nothing says how long a bar is.
     """
 
-    def __init__(self, engine: Engine, codec: Codec, form: Form, *, latents: LatentsAfter | None = None) -> None:
-        self._engine, self._form, self._latents = engine, form, latents
+    def __init__(
+        self,
+        engine: Engine,
+        codec: Codec,
+        form: Form,
+        *,
+        latents: LatentsAfter | None = None,
+        max_tokens: int = MAX_TOKENS,
+    ) -> None:
+        self._engine, self._form, self._latents, self._max_tokens = engine, form, latents, max_tokens
         self._bars = [length_rule(codec, bars=bar + 1) for bar in range(form.bars * len(form.sections))]
 
     def make(self, seed: int) -> Made:
@@ -95,11 +105,14 @@ class Sections:
             begin = len(made.ids)
             if played is None or self._form.fresh:
                 self._go_on(made, number, seed)
+            if made.sampled >= self._max_tokens:
+                made.ended = "tokens"
+                break
             made.ids = _waiting(made.ids, self._until(made.ids, number))
             if played is None:
                 begin = max(begin, header_length(made.ids))
                 first[letter] = _Played(made.ids[begin:], *_state(made.ids[:begin]))
-        made.ids, made.ended = [*_without_waiting(made.ids), EOS], "length"
+        made.ids, made.ended = [*_without_waiting(made.ids), EOS], made.ended or "length"
         return made
 
     def _until(self, ids: Sequence[int], number: int, less: int = 0) -> int:
@@ -120,6 +133,7 @@ class Sections:
             seeds=[_seed(seed, number)],
             length=lambda ids: self._until(ids, number) - elapsed_steps(ids),
             may_end=False,
+            max_tokens=self._max_tokens - made.sampled,
             latents=self._latents(made.ids) if self._latents else None,
         )
         for _ in batch:

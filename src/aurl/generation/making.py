@@ -110,7 +110,8 @@ class Making:
     def _grow(self, block: range) -> Iterator[Growing]:
         request, gap = self.request, self.plan.gap
         if isinstance(self._engine, Engine) and request.form is not None:
-            sections = Sections(self._engine, self.codec, request.form, latents=self.plan.after)
+            limit = request.max_tokens
+            sections = Sections(self._engine, self.codec, request.form, latents=self.plan.after, max_tokens=limit)
             yield Growing(block, Formed(sections, [request.seeds[index] for index in block]))
             return
         for place, variant in enumerate(self.plan.variants):
