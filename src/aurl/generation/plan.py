@@ -101,13 +101,8 @@ def make_plan(
         shift: level → (size,), what latents are moved by.
     """
     check_latents(model, request)
-    style, asked = _style(model, request.style), request.wishes.header(codec)
-    prompt = gap = None
-    if request.infill is not None and request.prompt is not None:
-        gap = open_gap(request.prompt, codec, request.infill, context=context, preprocess=preprocess, asked=asked)
-    elif request.prompt is not None:
-        plain = load_prompt(request.prompt, codec, preprocess=preprocess, seconds=request.prompt_seconds)
-        prompt = replace(plain, ids=told_prompt(plain.ids, header_length(plain.ids), codec, asked))
+    style = _style(model, request.style)
+    prompt, gap = _given(codec, request, context=context, preprocess=preprocess)
     songs = [_load(song, codec, preprocess) for song in request.interpolate or (request.like,) if song is not None]
     lengths, each, unit = _lengths(request, codec, defaults, prompt, songs) if gap is None else _gap_length(gap)
     plan = Plan(prompt, gap, [Variant(length, None) for length in lengths], each, unit)
@@ -131,6 +126,19 @@ def make_plan(
         variants=[Variant(*pair) for pair in zip(lengths, latents, strict=True)],
         after=lambda ids: source(prompt=ids),
     )
+
+
+def _given(
+    codec: Codec, request: Request, *, context: int, preprocess: Sequence[Mapping[str, Any]]
+) -> tuple[Prompt | None, Gap | None]:
+    """What pieces continue, or what they fill in."""
+    song, asked = request.prompt, request.wishes.header(codec)
+    if song is None:
+        return None, None
+    if request.infill is not None:
+        return None, open_gap(song, codec, request.infill, context=context, preprocess=preprocess, asked=asked)
+    plain = load_prompt(song, codec, preprocess=preprocess, seconds=request.prompt_seconds)
+    return replace(plain, ids=told_prompt(plain.ids, header_length(plain.ids), codec, asked)), None
 
 
 def check_latents(model: MusicTransformerVAEGAN, request: Request) -> None:

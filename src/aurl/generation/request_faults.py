@@ -1,7 +1,7 @@
 """What a request cannot ask: numbers out of range, and wishes of which one says what another denies."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from aurl.errors import UsageError
@@ -71,7 +71,7 @@ def _songs(request: "Request") -> Iterator[Fault]:
         "--mend": request.mend or None,
         "--like": request.like,
     }
-    length = next((option for option, value in lengths.items() if value is not None), "")
+    length = _first(lengths)
     yield Fault(
         request.infill is not None and bool(length),
         f"--infill {request.infill} leaves the rest of the song as it is, and {length} is about all of it",
@@ -83,7 +83,7 @@ def _songs(request: "Request") -> Iterator[Fault]:
         "leave out --style, or the song",
     )
     others = {"--like": request.like, "--prompt": request.prompt, "--style": request.style}
-    other = next((option for option, value in others.items() if value is not None), "")
+    other = _first(others)
     yield Fault(
         request.interpolate is not None and bool(other),
         f"--interpolate leads from one song to another, and {other} says something else",
@@ -100,7 +100,7 @@ def _form(request: "Request") -> Iterator[Fault]:
         "--interpolate": request.interpolate,
         "--beam": request.beam,
     }
-    other = next((option for option, value in others.items() if value is not None), "")
+    other = _first(others)
     yield Fault(
         request.form is not None and bool(other),
         f"--form says what a piece is made of from its beginning to its end, and {other} says something else",
@@ -111,7 +111,7 @@ def _form(request: "Request") -> Iterator[Fault]:
 def _wishes(request: "Request") -> Iterator[Fault]:
     wishes = request.wishes
     told = {"--tempo": wishes.tempo, "--meter": wishes.meter, "--instruments": wishes.instruments or None}
-    given = next((option for option, value in told.items() if value is not None), "")
+    given = _first(told)
     yield Fault(
         request.prompt is not None and bool(given),
         f"{given} is that of the song that is given",
@@ -183,9 +183,14 @@ def _choosing(request: "Request") -> Iterator[Fault]:
         "--top-p": request.top_p,
         "--min-p": request.min_p,
     }
-    drawn = next((option for option, value in drawing.items() if value is not None), "")
+    drawn = _first(drawing)
     yield Fault(
         request.beam is not None and bool(drawn),
         f"--beam looks for what is likeliest, and {drawn} is for drawing by chance",
         f"leave out {drawn}, or --beam",
     )
+
+
+def _first(given: Mapping[str, object]) -> str:
+    """The first option that is given, empty without any."""
+    return next((option for option, value in given.items() if value is not None), "")
