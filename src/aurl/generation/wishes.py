@@ -9,7 +9,7 @@ import numpy as np
 from aurl.controls.facts import SCALES
 from aurl.errors import UsageError
 from aurl.midi.score import Score, Tempos
-from aurl.studies.pitch_classes import KEYS, key_value, tonic_of
+from aurl.studies.pitch_classes import as_heard
 from aurl.tokens.codec import Codec
 from aurl.tokens.header import MICROSECONDS_PER_MINUTE, tempo_bin
 from aurl.tokens.vocabulary import (
@@ -73,7 +73,7 @@ class Wishes:
             values["time_signature"] = TIME_SIGNATURES.index(self.meter)
         if self.key is not None:
             # What is measured is written with the fewest accidentals.
-            values["key"] = key_value(tonic_of(self.key), KEYS[self.key][1]) if "key" in codec.facts else self.key
+            values["key"] = as_heard(self.key) if "key" in codec.facts else self.key
         values |= {name: SCALES[name].value(number) for name, number in self.facts.items()}
         return {name: value for name, value in values.items() if name in (*codec.header, *codec.facts)}
 

@@ -55,6 +55,11 @@ def tonic_of(key: int) -> int:
     return (SEMITONES_OF_FIFTH * fifths - MINOR_THIRD * minor) % OCTAVE
 
 
+def as_heard(key: int) -> int:
+    """The KEY value of a key's sound, which is written with the fewest accidentals: G flat is F sharp."""
+    return key_value(tonic_of(key), KEYS[key][1])
+
+
 def chord_value(root: int, quality: str) -> int:
     """The CHORD value of a chord on a pitch class."""
     return 1 + OCTAVE * list(QUALITIES).index(quality) + root % OCTAVE

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from aurl.generation.constraints.kinds import Rule
 from aurl.generation.constraints.row import NONE, Bias, Row
 from aurl.generation.constraints.tally import Tally
-from aurl.studies.key import key_fits
+from aurl.studies.key import estimate_key, key_fits
+from aurl.studies.pitch_classes import OCTAVE, as_heard
 from aurl.tokens.rules import Stage
 from aurl.tokens.vocabulary import (
     MAX_SHIFT_STEPS,
@@ -35,8 +36,11 @@ REGISTER_NATS, REGISTER_MOST = 0.06, 0.25
 DYNAMICS_NATS, DYNAMICS_MOST = 3.0, 4.0
 DENSITY_NATS, DENSITY_MOST = 8.0, 2.5
 POLYPHONY_NATS, NOW_NATS, POLYPHONY_MOST = 12.0, 1.0, 5.0
-KEY_NATS, STRAY_KEY_NATS = 1.0, 3.0
-"""Of the pitch class that fits best over the mean, in the key that was asked, and outside it."""
+KEY_NATS, TONAL_NATS, STRAY_KEY_NATS = 2.0, 1.5, 10.0
+"""By which a pitch outside the key gets unlikelier; of how well one inside fits; of how much better it fits than into
+the key that is heard."""
+OUTSIDE = -0.27
+"""`key_fits` of a pitch class below which it is no note of the key: a minor key keeps both its sevenths."""
 OLD_NATS = 2.0
 """Share of a note's surplus by which its end gets likelier for each time that it lasts twice as long as a beat."""
 USUAL_SHIFT = 8
@@ -55,7 +59,8 @@ class Steering(Rule):
 
     def __init__(self, facts: Mapping[Fact, float], *, strength: float = 1.0) -> None:
         self._facts, self._strength = facts, strength
-        self._fits = key_fits(int(facts["key"])) if "key" in facts else None
+        self._key = as_heard(int(facts["key"])) if "key" in facts else None
+        self._fits = None if self._key is None else key_fits(self._key)
         self._pitch = np.arange(NOTE_ON.size, dtype=np.float32)
         self._levels = np.arange(VELOCITY_BINS, dtype=np.float32)
         shifts = np.arange(1, MAX_SHIFT_STEPS + 1, dtype=np.float32)
@@ -81,14 +86,18 @@ class Steering(Rule):
             ons += self._strength * self._key_tilt(tally, self._fits)
 
     def _key_tilt(self, tally: Tally, fits: NDArray[np.float32]) -> NDArray[np.float32]:
-        """`(128,)`: for each pitch, how well it fits into the key; the more, the less what was played does."""
-        classes = np.array(tally.classes, np.float32)
-        above = classes - classes.mean()
-        norm = float(np.linalg.norm(above))
-        strays = 0.0 if norm == 0 else 1 - float(above @ fits) / (norm * float(np.linalg.norm(fits)))
-        nats = KEY_NATS + (STRAY_KEY_NATS - KEY_NATS) * min(strays, 1.0)
-        tilt: NDArray[np.float32] = nats * (fits / fits.max())[self._pitch.astype(np.int64) % len(fits)]
-        return tilt
+        """`(128,)`: less for pitches outside the key; and where another key is heard, more for what tells them apart.
+
+        As long as it is the one that is heard, its notes are hardly preferred to each other: that would leave little
+        but tonic and fifth.
+        """
+        tilt = np.where(fits < OUTSIDE, np.float32(-KEY_NATS), TONAL_NATS * fits)
+        if tally.pitched >= TRUST:
+            heard = estimate_key(np.arange(OCTAVE), np.array(tally.classes))
+            if heard is not None and heard.value != self._key:
+                tilt = tilt + STRAY_KEY_NATS * (fits - key_fits(heard.value))
+        pitches: NDArray[np.float32] = tilt[self._pitch.astype(np.int64) % OCTAVE]
+        return pitches
 
     def _tilt_levels(self, row: Row, bias: Bias) -> None:
         """Levels on the way back get likelier than to stay at the running one, which needs no id."""
