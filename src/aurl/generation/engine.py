@@ -48,7 +48,7 @@ class Made:
     Args:
         ids: prompt and what followed.
         nats: negative log-likelihood of the sampled ids under the model itself (temperature 1, nothing masked), given
-            their latents.
+            their latents; guided, where it is.
         sampled: how many ids were sampled; those that close a cut piece are not.
         ended: how it ended; empty while it grows.
     """

@@ -30,7 +30,7 @@ class Piece:
         ids: BOS … EOS.
         seed: makes the same piece again.
         nats: negative log-likelihood of the sampled ids under the model (temperature 1, nothing masked), given their
-            latents.
+            latents; guided, where it is.
         sampled: how many ids were sampled.
         prompt_tokens: how many ids were given.
         ended: "eos" by itself, "length" as long as asked, "tokens" at the most ids, "stopped" when interrupted.
