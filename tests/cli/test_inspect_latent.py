@@ -86,7 +86,10 @@ def test_attributes_traversal_and_interpolation_are_heard(invoke, run):
         (("stats", "-o", "there"), ExitCode.USAGE, "--force"),
         (("stats", "--checkpoint", "step-7"), ExitCode.NOT_FOUND, "known: best"),
         (("traverse", "--dimension", "99", *FEW), ExitCode.USAGE, "no dimension 99"),
-        (("traverse", "--song", "nothing.mid"), ExitCode.NOT_FOUND, "does not exist"),
+        (("traverse", "--component", "99", *FEW), ExitCode.USAGE, "no component 99"),
+        (("traverse", "--reach", "nan", *FEW), ExitCode.USAGE, "--reach nan"),
+        (("traverse", "--beats", "inf", *FEW), ExitCode.USAGE, "--beats inf"),
+        (("traverse", "--song", "nothing.mid"), ExitCode.NOT_FOUND, "no file nothing.mid"),
     ],
 )
 def test_what_cannot_be(invoke, run, args, code, said):

@@ -40,6 +40,12 @@ SONG = Score()
         ({"latent_temperature": -0.1}, "--latent-temperature"),
         ({"guidance": 2.0}, "--guidance to nothing"),
         ({"guidance": -1.0, "wishes": Wishes(key=0)}, "--guidance is -1"),
+        ({"wishes": Wishes(facts={"density": 0.0})}, "--density 0 is out of range; give notes per beat"),
+        ({"wishes": Wishes(facts={"density": float("nan")})}, "--density nan"),
+        ({"wishes": Wishes(facts={"polyphony": 0.5})}, "--polyphony 0.5"),
+        ({"wishes": Wishes(facts={"polyphony": float("inf")})}, "--polyphony inf"),
+        ({"wishes": Wishes(facts={"register": 128.0})}, "--register 128"),
+        ({"wishes": Wishes(facts={"dynamics": 5.1})}, "--dynamics 5.1"),
         ({"prompt": SONG, "wishes": Wishes(tempo=92.0)}, "--tempo"),
         ({"prompt": SONG, "wishes": Wishes(meter=(3, 4))}, "--meter"),
         ({"prompt": SONG, "wishes": Wishes(instruments=(0,))}, "--instruments"),
@@ -64,6 +70,7 @@ def test_what_goes_together():
     Request(interpolate=(SONG, SONG), steps=2, variation=1.0, seconds=2.0)
     Request(prompt=SONG, infill="1:2", wishes=Wishes(key=3), guidance=2.0)
     Request(form=Form("AABA"), wishes=Wishes(tempo=92.0))
+    Request(wishes=Wishes(facts={"density": 0.1, "polyphony": 1.0, "register": 0.0, "dynamics": 5.0}))
 
 
 def test_pieces_of_an_interpolation_share_their_seeds():

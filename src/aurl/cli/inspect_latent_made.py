@@ -1,6 +1,7 @@
 """`aurl inspect-latent traverse | interpolate | attributes`: what latents do, heard and seen."""
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,7 +21,7 @@ from aurl.cli.inspect_latent_files import (
 )
 from aurl.cli.options import complete_runs
 from aurl.cli.output import Output, table
-from aurl.errors import NotFoundError
+from aurl.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from aurl.generation.load import Loaded
@@ -94,6 +95,7 @@ def traverse(
 ) -> None:
     """Hear what dimensions, components and attribute vectors do: pieces along each, and nothing else changed."""
     check_free("traverse", written)
+    _check_finite({"--reach": reach, "--beats": beats, "--temperature": temperature})
     _check_song(song)
     with opened(output, run, subject) as loaded, output.progress() as report:
         check_level(loaded, level)
@@ -139,6 +141,7 @@ def interpolate(
 ) -> None:
     """Go from one song to another through the latents, and measure how evenly music changes on the way."""
     check_free("interpolate", written)
+    _check_finite({"--beats": beats, "--temperature": temperature})
     _check_song(one)
     _check_song(other)
     with opened(output, run, subject) as loaded, output.progress() as report:
@@ -180,9 +183,15 @@ def attributes(output: Output, run: RunName = None, *, subject: Subject, written
 COMMANDS = (traverse, interpolate, attributes)
 
 
+def _check_finite(numbers: Mapping[str, float | None]) -> None:
+    for option, number in numbers.items():
+        if number is not None and not math.isfinite(number):
+            raise UsageError(f"{option} {number} is no number to go by", hint="give a finite one, such as 2")
+
+
 def _check_song(song: Path | None) -> None:
     if song is not None and not song.is_file():
-        raise NotFoundError(f"{song} does not exist", hint="name a MIDI file, or written music")
+        raise NotFoundError(f"there is no file {song}", hint="name a MIDI file, or written music")
 
 
 def _directions(

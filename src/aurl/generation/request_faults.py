@@ -1,15 +1,24 @@
 """What a request cannot ask: numbers out of range, and wishes of which one says what another denies."""
 
 import math
+import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from aurl.errors import UsageError
+from aurl.tokens.vocabulary import Fact
 
 if TYPE_CHECKING:
     from aurl.generation.request import Request
 
 MAX_SEED = 2**63 - 1
+MEASURES: dict[Fact, tuple[float, float, str]] = {
+    "density": (math.nextafter(0.0, 1.0), sys.float_info.max, "notes per beat, a number above 0"),
+    "polyphony": (1.0, sys.float_info.max, "notes at once, a number from 1"),
+    "register": (0.0, 127.0, "a mean pitch from 0 to 127"),
+    "dynamics": (0.0, 5.0, "a mean loudness from 0 to 5"),
+}
+"""Fact → the least and the most of it that can be asked, and what it is."""
 
 
 class Fault(NamedTuple):
@@ -117,6 +126,9 @@ def _wishes(request: "Request") -> Iterator[Fault]:
         f"{given} is that of the song that is given",
         f"leave out {given}, or --prompt",
     )
+    for name, number in wishes.facts.items():
+        least, most, known = MEASURES[name]
+        yield Fault(not least <= number <= most, f"--{name} {number:g} is out of range", f"give {known}")
     steering = request.steering
     yield Fault(
         steering is not None and not 0 <= steering < math.inf,

@@ -44,7 +44,7 @@ def dimension(codes: Codes, level: str, number: int) -> dict[str, Tensor]:
     Raises:
         UsageError: there is none of this number.
     """
-    means = _means(codes, level, number)
+    means = _means(codes, level, number, "dimension")
     direction = np.zeros(means.shape[1])
     direction[number] = means[:, number].std()
     return {level: torch.from_numpy(direction.astype(np.float32))}
@@ -58,20 +58,20 @@ def principal(codes: Codes, level: str, number: int) -> dict[str, Tensor]:
     Raises:
         UsageError: there is none of this number.
     """
-    means = _means(codes, level, number)
+    means = _means(codes, level, number, "component")
     variances, axes = np.linalg.eigh(np.cov(means, rowvar=False, bias=True).reshape(means.shape[1], -1))
     axis = axes[:, -1 - number] * np.sqrt(max(float(variances[-1 - number]), 0.0))
     axis *= np.sign(axis[np.abs(axis).argmax()]) or 1.0
     return {level: torch.from_numpy(axis.astype(np.float32))}
 
 
-def _means(codes: Codes, level: str, number: int) -> Floats:
+def _means(codes: Codes, level: str, number: int, what: str) -> Floats:
     if level not in codes.levels:
         raise UsageError(f"the model has no level {level!r}", hint=f"known: {', '.join(codes.levels)}")
     means = codes.levels[level].mean.astype(np.float64)
     if not 0 <= number < means.shape[1]:
         raise UsageError(
-            f"{level} latents have no dimension {number}", hint=f"give a number from 0 to {means.shape[1] - 1}"
+            f"{level} latents have no {what} {number}", hint=f"give a number from 0 to {means.shape[1] - 1}"
         )
     return means
 
