@@ -1,5 +1,6 @@
 """Beam search against all pieces that there are, and against a plain search without cache or batch."""
 
+import gc
 import math
 from itertools import pairwise
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from tests.support.beams import Walker, every_piece, plain_search
+from tests.support.latent_models import small_vae
 from tests.support.legal_ids import walk
 
 from aurl.errors import UsageError
@@ -17,6 +19,7 @@ from aurl.generation.constraints.row import FORBIDDEN
 from aurl.generation.engine import Engine
 from aurl.generation.sampling import FILTERS
 from aurl.generation.sampling.sampler import Sampler
+from aurl.model.cache import Cache
 from aurl.model.packing import pack_linears
 from aurl.model.vae_gan import MusicTransformerVAEGAN
 from aurl.tokens.codec import Codec
@@ -295,3 +298,14 @@ def test_progress_grows_to_the_number_of_pieces():
     assert seen == sorted(seen)
     assert 0 < seen[len(seen) // 2] < 3
     assert beams.progress() == beams.finished == 3
+
+
+def test_of_searches_that_have_ended_no_keys_and_values_are_kept():
+    """Of many seeds with latents each has its own search."""
+    model, codec = small_vae(), Codec()
+    search = BeamSearch(model, Grammar.of(codec, allow_zero_length=False), beam=Beam(width=2), context=64)
+    beams = search.start(seeds=range(3), max_tokens=4)
+    assert sum(1 for _ in beams) >= 12
+    assert len(beams.pieces) == 3
+    gc.collect()
+    assert not [one for one in gc.get_objects() if type(one) is Cache]

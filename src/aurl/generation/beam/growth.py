@@ -77,6 +77,7 @@ class Growth:
             one.piece.ended = "stopped"
             self._finish(one)
         self.ended = True
+        del self._context  # keys and values; the next search needs room for its own
 
     def best(self, count: int) -> list[Made]:
         """At most so many pieces: the best of each group, then the second of each, and so on."""
@@ -107,9 +108,8 @@ class Growth:
         own, scores = self._likelihoods(logits)
         likeliest = scores.argmax(-1)
         self._join_endings(own, scores)
-        stands = scores.gather(1, likeliest[:, None])[
-            :, 0
-        ].isfinite()  # an ending for which another one stands does not
+        # An ending for which another one stands does not stand itself.
+        stands = scores.gather(1, likeliest[:, None])[:, 0].isfinite()
         greedy = torch.where(stands, likeliest, scores.argmax(-1)).tolist()
         taken: Counter[int] = Counter()
         children: list[Child] = []
