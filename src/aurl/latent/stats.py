@@ -36,7 +36,7 @@ class LevelStats:
         kl_of_dimensions: nats of each, of one latent; None where the prior is no normal distribution.
         gap_of_dimensions: nats from what the prior expects to the aggregate of all posteriors, of each dimension; None
             where the prior is no normal distribution.
-        told_apart: how often a classifier tells latents of music from those of the prior, 0.5 to 1.
+        told_apart: how often a classifier tells latents of music from those of the prior; about 0.5 by chance.
         discrepancy: squared maximum mean discrepancy of the same.
         p_value: of it.
         shuffled_cost: nats per token that are lost when each window is given this level of another one.

@@ -31,7 +31,7 @@ def normal_gap(whitened: Floats) -> Floats:
 
 
 def told_apart(real: Floats, made: Floats, real_group: Ints, made_group: Ints) -> float:
-    """How often a classifier tells real latents from made ones that it has not seen, 0.5 (never) to 1 (always).
+    """How often a classifier tells real latents from made ones that it has not seen: about 0.5 by chance, 1 always.
 
     A classifier two-sample test (Lopez-Paz & Oquab, ICLR 2017): Fisher's discriminant on the latents and their squares,
     shrunk by as many nats of ridge as there are features, trained on one half of the groups and asked about the other,
