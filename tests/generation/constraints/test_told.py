@@ -228,7 +228,7 @@ def measured(ids):
     ],
 )
 def test_a_model_that_does_not_listen_is_led_to_a_number(name, number, meant):
-    """Two thirds of the way at least, a third to a key; F sharp major has two white keys of seven, C major has all of them."""
+    """Two thirds of the way at least, a third to a key. F sharp major has two white keys, C major seven."""
     codec = codec_of(parts=False, header=(), facts=(), chords=False)
     free, led = (
         np.mean([measured(ids)[name] for ids in make(codec, *rules, seeds=range(3), steps=800)])
