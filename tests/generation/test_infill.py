@@ -226,3 +226,13 @@ def test_what_leaves_no_room():
     with pytest.raises(UsageError, match="sees 48 events at once no room") as caught:
         open_gap(tune(0), codec_of(), "5:7", context=48)
     assert "fewer bars" in caught.value.hint
+
+
+def test_songs_whose_instruments_the_model_does_not_know():
+    """Their parts would be others, and new notes be played by the wrong ones."""
+    merge, keep = ({"kind": "instruments", "mode": mode, "together": "all"} for mode in ("merge", "keep"))
+    with pytest.raises(UsageError, match="whose new notes are"):
+        open_gap(tune(0), codec_of(), "5:7", context=CONTEXT, preprocess=[merge])
+    kept = open_gap(tune(0), codec_of(), "5:7", context=CONTEXT, preprocess=[keep])
+    assert kept.ids == open_gap(tune(0), codec_of(), "5:7", context=CONTEXT).ids
+    assert open_gap(tune(0), codec_of(parts=False), "5:7", context=CONTEXT, preprocess=[merge]).ids

@@ -159,7 +159,12 @@ def open_gap(
     score = song_score(song)
     first, last = _ticks_of(score, where)
     begin, end = to_steps(np.array([first, last]), score.ticks_per_beat, score.tempos, codec.time_base).tolist()
-    _, encoded = load_song(score, codec, preprocess=preprocess)
+    shown, encoded = load_song(score, codec, preprocess=preprocess)
+    if codec.parts and keep_parts(shown.tracks).programs != keep_parts(score.tracks).programs:
+        raise UsageError(
+            "--infill cannot tell whose new notes are: this model learnt from songs whose instruments were changed",
+            hint="give a song that has just those instruments, or a model of a data set that keeps them all",
+        )
     span = Span(begin, max(end, begin + 1))
     passage = _passage(encoded.ids, span, int((context - header_length(encoded.ids.tolist())) * SIDES_SHARE))
     ids = told_around(passage, span, codec, asked)
