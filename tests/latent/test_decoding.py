@@ -180,6 +180,6 @@ def test_principal_axes_are_those_of_most_variance(codes):
 
 @pytest.mark.parametrize(("level", "number"), [("local", 0), ("global", 5), ("global", -1)])
 def test_directions_that_are_not_there(codes, level, number):
-    for make in (dimension, principal):
-        with pytest.raises(UsageError, match=r"no level|no dimension"):
+    for make, what in ((dimension, "dimension"), (principal, "component")):
+        with pytest.raises(UsageError, match=f"no level|no {what}"):
             make(codes[0], level, number)
