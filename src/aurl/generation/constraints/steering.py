@@ -35,13 +35,13 @@ TRUST = 8
 REGISTER_NATS, REGISTER_MOST = 0.06, 0.25
 DYNAMICS_NATS, DYNAMICS_MOST = 3.0, 4.0
 DENSITY_NATS, DENSITY_MOST = 8.0, 2.5
-POLYPHONY_NATS, NOW_NATS, POLYPHONY_MOST = 12.0, 1.0, 5.0
+POLYPHONY_NATS, NOW_NATS, POLYPHONY_MOST = 20.0, 1.0, 8.0
 KEY_NATS, TONAL_NATS, STRAY_KEY_NATS = 2.0, 1.5, 10.0
 """By which a pitch outside the key gets unlikelier; of how well one inside fits; of how much better it fits than into
 the key that is heard."""
 OUTSIDE = -0.27
 """`key_fits` of a pitch class below which it is no note of the key: a minor key keeps both its sevenths."""
-OLD_NATS = 2.0
+OLD_NATS = 3.0
 """Share of a note's surplus by which its end gets likelier for each time that it lasts twice as long as a beat."""
 USUAL_SHIFT = 8
 """Steps: a semiquaver; longer waiting makes music sparser, shorter denser."""
