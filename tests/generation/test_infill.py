@@ -16,7 +16,7 @@ from aurl.midi.score import Tempos, TimeSignatures
 from aurl.profile import Generation
 from aurl.tokens.codec import Codec
 from aurl.tokens.decode import read_notes
-from aurl.tokens.vocabulary import FACTS, GROUPS, MASK, SEP, TIME_SHIFT
+from aurl.tokens.vocabulary import FACTS, GROUPS, MASK, PART, SEP, TIME_SHIFT, VELOCITY
 
 CONTEXT = 512
 BAR = 4 * 480
@@ -236,3 +236,18 @@ def test_songs_whose_instruments_the_model_does_not_know():
     kept = open_gap(tune(0), codec_of(), "5:7", context=CONTEXT, preprocess=[keep])
     assert kept.ids == open_gap(tune(0), codec_of(), "5:7", context=CONTEXT).ids
     assert open_gap(tune(0), codec_of(parts=False), "5:7", context=CONTEXT, preprocess=[merge]).ids
+
+
+def test_what_a_model_of_one_key_makes_is_in_the_key_of_the_song():
+    """D major is shown as C major; what is made comes back two semitones higher, drums as they are."""
+    scale = [62, 66, 69, 74, 67, 64, 73, 69, 71, 62, 66, 62]
+    line = track(*((480 * n, 480, scale[n % 12], 80) for n in range(48)))
+    song, codec = score(line, tune(1).tracks[2], ticks_per_beat=480), codec_of()
+    plain, moved = (
+        open_gap(song, codec, "5:6", context=CONTEXT, preprocess=steps) for steps in ((), [{"kind": "key"}])
+    )
+    assert (plain.raised, moved.raised) == (0, -2)
+    made = [VELOCITY.start + 3, PART.start, 60, PART.start + 1, 38, TIME_SHIFT.start + 31]
+    low, high = (rows_of(one) for one in moved.filled([*moved.ids, *made]).tracks)
+    assert [row[2] for row in low if 4 * BAR <= row[0] < 5 * BAR] == [62]
+    assert [row[2] for row in high if 4 * BAR <= row[0] < 5 * BAR] == [38]

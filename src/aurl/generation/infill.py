@@ -29,6 +29,9 @@ from aurl.tokens.vocabulary import PART, VELOCITY, Fact, Header
 SIDES_SHARE = 0.5
 """How much of what a model sees at once both sides may take; the rest is for what is made, and the header."""
 LEAST_TOKENS = 32
+HIGHEST = 127
+SHIFTS = tuple(sorted(range(-6, 7), key=abs))
+"""By which a song may have been brought into another key, the shortest first."""
 BARS = re.compile(r"(\d+):(\d+)")
 SECONDS = re.compile(r"(\d+(?:\.\d+)?)s?:(\d+(?:\.\d+)?)s")
 
@@ -44,6 +47,7 @@ class Gap:
         ids: what the model is shown: header, what is before it, how long it is, what comes after.
         passage: the same music with what is left out, as the model's ids would tell it in order.
         max_tokens: how many ids what is made may have, so that the model still sees all of that.
+        raised: semitones by which the model is shown pitches higher than they are.
     """
 
     song: Score
@@ -52,6 +56,7 @@ class Gap:
     ids: list[int]
     passage: Passage
     max_tokens: int
+    raised: int = 0
 
     @property
     def step(self) -> int:
@@ -110,7 +115,7 @@ class Gap:
         new = Notes(
             onset,
             np.maximum(np.minimum(offset, end) - onset, 1),
-            made.pitch[here].astype(np.uint8),
+            np.clip(made.pitch[here] - (0 if track.is_drum else self.raised), 0, HIGHEST).astype(np.uint8),
             VELOCITY_OF_BIN[made.velocity[here]],
         )
         kept = _cut(old.take((old.onset < begin) | (old.onset >= end)), new, begin)
@@ -172,7 +177,19 @@ def open_gap(
         raise UsageError(
             f"--infill {where} leaves a model that sees {context} events at once no room", hint="fill in fewer bars"
         )
-    return Gap(score, codec, span, ids, passage, context - len(ids))
+    return Gap(score, codec, span, ids, passage, context - len(ids), _raised(score, shown))
+
+
+def _raised(song: Score, shown: Score) -> int:
+    """Semitones, −6 to 6, by which preprocessing has moved a song: where most of its pitches are found again."""
+    before, after = (
+        np.bincount(
+            [n for track in one.tracks if not track.is_drum for n in track.notes.pitch.tolist()] or [0],
+            minlength=HIGHEST + 1,
+        )
+        for one in (song, shown)
+    )
+    return max(SHIFTS, key=lambda by: int(np.minimum(np.roll(before, by), after).sum()))
 
 
 def _ticks_of(score: Score, where: str) -> tuple[int, int]:
