@@ -177,6 +177,8 @@ def test_a_song_that_had_to_be_repaired_says_so_in_one_line(generate):
         (("latent", "--interpolate", "a.mid", "b.mid", "--steps", "1"), ("1 steps", "--steps 7")),
         (("latent", "--interpolate", "a.mid", "no.mid"), ("--interpolate: there is no file no.mid", "")),
         (("latent", "--like", "a.mid", "--keep", "globe"), ("globe", "global")),
+        (("plain", "--instruments", " ,"), ("--instruments names 0 parts", "--instruments piano")),
+        (("plain", "--instruments", ",".join(["piano"] * 33)), ("--instruments names 33 parts", "1 to 32")),
         (("plain", "--chords", "Am F"), ("never told chords", "controls.chords=true")),
         (("told", "--chords", "Am H"), ('"H" names no chord', "for example")),
         (("told", "--chord-bars", "2"), ("--chord-bars of no chords", "--chords")),

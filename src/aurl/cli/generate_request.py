@@ -80,7 +80,6 @@ def make_request(
 
 def _wishes(asked: Conditions) -> "Wishes":
     from aurl.generation.wishes import Wishes
-    from aurl.midi.instruments import parse_instrument
     from aurl.studies.names import parse_chords, parse_key
 
     if asked.chord_bars is not None and asked.chords is None:
@@ -97,9 +96,22 @@ def _wishes(asked: Conditions) -> "Wishes":
         key=None if asked.key is None else parse_key(asked.key),
         chords=() if asked.chords is None else parse_chords(asked.chords),
         chord_bars=1.0 if asked.chord_bars is None else asked.chord_bars,
-        instruments=tuple(parse_instrument(name) for name in (asked.instruments or "").split(",") if name.strip()),
+        instruments=() if asked.instruments is None else _instruments(asked.instruments),
         facts={name: number for name, number in facts.items() if number is not None},
     )
+
+
+def _instruments(text: str) -> tuple[int, ...]:
+    from aurl.midi.instruments import parse_instrument
+    from aurl.tokens.vocabulary import MAX_PARTS
+
+    names = [name for name in text.split(",") if name.strip()]
+    if not 0 < len(names) <= MAX_PARTS:
+        raise UsageError(
+            f"--instruments names {len(names)} parts",
+            hint=f"name 1 to {MAX_PARTS}, as in --instruments piano,drums",
+        )
+    return tuple(map(parse_instrument, names))
 
 
 def _form(text: str | None) -> "Form | None":
