@@ -168,7 +168,7 @@ def test_a_song_that_had_to_be_repaired_says_so_in_one_line(generate):
     [
         (("plain", "--run", "told"), ("plain and --run told are two runs", "name one")),
         (("plain", "--infill", "9:13"), ("--infill 9:13 of no song", "--prompt song.mid")),
-        (("plain", "--infill", "1:2", "--prompt", "a.mid"), ("not learned to fill in", "controls.infill")),
+        (("plain", "--infill", "1:2", "--prompt", "a.mid"), ("not learned to fill in", "--profile controls")),
         (("told", "--infill", "40:50", "--prompt", "a.mid"), ("the song has bars 1 to", "9:13")),
         (("plain", "--like", "a.mid"), ("--like is about latents", "--profile vae")),
         (("plain", "--interpolate", "a.mid", "b.mid"), ("--interpolate is about latents", "--profile vae")),
@@ -179,7 +179,7 @@ def test_a_song_that_had_to_be_repaired_says_so_in_one_line(generate):
         (("latent", "--like", "a.mid", "--keep", "globe"), ("globe", "global")),
         (("plain", "--instruments", " ,"), ("--instruments names 0 parts", "--instruments piano")),
         (("plain", "--instruments", ",".join(["piano"] * 33)), ("--instruments names 33 parts", "1 to 32")),
-        (("plain", "--chords", "Am F"), ("never told chords", "controls.chords=true")),
+        (("plain", "--chords", "Am F"), ("never told chords", "--profile controls")),
         (("told", "--chords", "Am H"), ('"H" names no chord', "for example")),
         (("told", "--chord-bars", "2"), ("--chord-bars of no chords", "--chords")),
         (("told", "--key", "H"), ('"H" names no key', "C minor")),

@@ -35,7 +35,7 @@ def test_every_option_has_its_value_and_where_it_is_from(defaults):
     options = resolved(Request(seed=1, temperature=0.5, prompt=SONG), defaults)
     assert (options["temperature"].value, options["temperature"].origin) == (0.5, "option")
     assert (options["top_k"].value, options["top_k"].origin) == (9, "profile")
-    assert (options["max_note_beats"].value, options["max_note_beats"].origin) == (16.0, "profile")
+    assert (options["max_note_beats"].value, options["max_note_beats"].origin) == (8.0, "profile")
     assert (options["variation"].value, options["variation"].origin) == (0.0, "default")
     assert options["prompt"].value == {"path": None, "sha256": hashlib.sha256(write_midi(SONG)).hexdigest()}
     assert not {"seed", "count"} & set(options)

@@ -184,6 +184,6 @@ class Generation(Section):
         default=1.0, ge=0, description="Factor of the noise of latents that are drawn from the prior; 0: its centre."
     )
     max_note_beats: float = Field(
-        default=16.0, ge=0, description="A note that the model holds for so many beats is ended; 0: no limit."
+        default=8.0, ge=0, description="A note that the model holds for so many beats is ended; 0: no limit."
     )
     max_seconds: float = Field(default=60.0, gt=0, description="Pieces end here if they have not ended by themselves.")
