@@ -166,3 +166,8 @@ def test_no_more_ids_are_sampled_than_allowed_in_all_sections_together(limit):
     assert (cut.sampled, cut.ended) == (limit, "tokens")
     assert Grammar.of(FULL, allow_zero_length=False).check(cut.ids) == []
     assert (whole.ended, len(cut.ids) < len(whole.ids)) == ("length", True)
+
+
+@pytest.mark.parametrize(("bars", "fresh"), [(8, 2), (3, 2), (2, 1), (1, 0)])
+def test_short_sections_have_shorter_second_endings(bars, fresh):
+    assert Form("AA", bars=bars).fresh_bars == fresh

@@ -21,6 +21,8 @@ from aurl.tokens.positions import elapsed_steps as steps_at
 from aurl.tokens.velocity import DEFAULT_BIN
 from aurl.tokens.vocabulary import BOS, EOS, MAX_SHIFT_STEPS, NOTE_ON, PART, TIME_SHIFT, VELOCITY, Group
 
+USUALLY_FRESH = 2
+"""Bars that are made anew, as second endings are."""
 LatentsAfter = Callable[[Sequence[int]], LatentsOfSeed]
 """What has been made of a piece → where what follows has its latents from."""
 
@@ -32,7 +34,7 @@ class Form:
     Args:
         sections: a letter for each; equal letters are equal music.
         bars: how long each is.
-        fresh: how many bars at the end of what comes back are made anew; 0: none.
+        fresh: how many bars at the end of what comes back are made anew; 0: none; None: two, of short sections fewer.
 
     Raises:
         UsageError: there is no section, one is no letter, none lasts, or nothing of it would come back.
@@ -40,18 +42,23 @@ class Form:
 
     sections: str
     bars: int = 8
-    fresh: int = 2
+    fresh: int | None = None
 
     def __post_init__(self) -> None:
         if not (self.sections.isascii() and self.sections.isalpha()):
             raise UsageError(f'"{self.sections}" is no form', hint="give a letter for each section: --form AABA")
         if self.bars < 1:
             raise UsageError(f"sections of {self.bars} bars are none", hint="give 1 or more: --form AABA,bars=8")
-        if not 0 <= self.fresh < self.bars:
+        if not 0 <= self.fresh_bars < self.bars:
             raise UsageError(
-                f"{self.fresh} of {self.bars} bars cannot be made anew where a section comes back",
+                f"{self.fresh_bars} of {self.bars} bars cannot be made anew where a section comes back",
                 hint=f"give 0 to {self.bars - 1}, as in --form AABA,fresh=0",
             )
+
+    @property
+    def fresh_bars(self) -> int:
+        """The same number, where it was left open, too."""
+        return min(USUALLY_FRESH, self.bars - 1) if self.fresh is None else self.fresh
 
 
 class _Played(NamedTuple):
@@ -103,7 +110,7 @@ class Sections:
             if played is not None:
                 made.ids = _joined(made.ids, self._kept(played, made.ids, number))
             begin = len(made.ids)
-            if played is None or self._form.fresh:
+            if played is None or self._form.fresh_bars:
                 self._go_on(made, number, seed)
             if made.sampled >= self._max_tokens:
                 made.ended = "tokens"
@@ -121,9 +128,9 @@ class Sections:
 
     def _kept(self, played: _Played, ids: Sequence[int], number: int) -> _Played:
         """What is to come back of a section, up to the last event before the bars that are made anew."""
-        if not self._form.fresh:
+        if not self._form.fresh_bars:
             return played
-        cut = self._until(ids, number, self._form.fresh) - elapsed_steps(ids)
+        cut = self._until(ids, number, self._form.fresh_bars) - elapsed_steps(ids)
         return played._replace(ids=np.asarray(played.ids)[steps_at(played.ids) < cut].tolist())
 
     def _go_on(self, made: Made, number: int, seed: int) -> None:
