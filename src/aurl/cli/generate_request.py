@@ -1,7 +1,7 @@
 """The options of `aurl generate` → the request that the library knows."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
 from aurl.cli.generate_options import Conditions, Constraints, Latents, Length, Sampling, What
 from aurl.cli.generate_values import read_meter, read_numbers, read_pairs, read_pitch, read_range, split_values
@@ -128,7 +128,8 @@ def _beam(text: str | None) -> "Beam | None":
 
 def _built(kind: type[T], main: str, text: str, option: str) -> T:
     """An object of the values that an option tells."""
-    known: dict[str, type] = get_type_hints(kind)
+    # Of a number that may be left open it is the number that is given.
+    known: dict[str, type] = {name: next(iter(get_args(hint)), hint) for name, hint in get_type_hints(kind).items()}
     values: dict[str, Any] = {}
     for name, value in split_values(text, main, option).items():
         if name not in known:
