@@ -156,4 +156,5 @@ def _run(batch: Batch | Beams | Formed, told: _Told, interrupts: Interrupts) -> 
         if interrupts.stop is not None:
             batch.stop()
     told.finished += batch.finished
-    told()
+    if interrupts.stop is None:
+        told()
