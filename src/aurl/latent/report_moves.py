@@ -100,7 +100,10 @@ def _on_interpolation(one: Move) -> Iterator[str]:
     yield f"{len(even)} of {len(courses)} attributes that differ change evenly on the way: {', '.join(even) or '–'}"
     uneven = [name for name in courses if name not in even]
     if uneven:
-        yield f"{', '.join(uneven)} go back and forth; more --keep, or a lower --temperature makes a way straighter"
+        yield (
+            f"{', '.join(uneven)} go back and forth: what latents leave open is decided note by note, at each place anew;"
+            " take fewer --steps, or a model whose latents say more (aurl train --profile faithful)"
+        )
     if one.smooth.detour > WINDING:
         yield f"the way is {one.smooth.detour:.1f} times as long as the distance of its ends"
 
