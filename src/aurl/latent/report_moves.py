@@ -101,8 +101,8 @@ def _on_interpolation(one: Move) -> Iterator[str]:
     uneven = [name for name in courses if name not in even]
     if uneven:
         yield (
-            f"{', '.join(uneven)} go back and forth: what latents leave open is decided note by note, at each place anew;"
-            " take fewer --steps, or a model whose latents say more (aurl train --profile faithful)"
+            f"{', '.join(uneven)} go back and forth: what latents leave open is decided note by note, anew at each place;"
+            " fewer --steps are evener"
         )
     if one.smooth.detour > WINDING:
         yield f"the way is {one.smooth.detour:.1f} times as long as the distance of its ends"
