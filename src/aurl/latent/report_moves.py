@@ -101,7 +101,7 @@ def _on_interpolation(one: Move) -> Iterator[str]:
     uneven = [name for name in courses if name not in even]
     if uneven:
         yield (
-            f"{', '.join(uneven)} go back and forth: what latents leave open is decided note by note, anew at each place;"
+            f"{', '.join(uneven)} go back and forth: what latents leave open is decided anew at each place;"
             " fewer --steps are evener"
         )
     if one.smooth.detour > WINDING:
