@@ -101,7 +101,7 @@ def test_only_what_is_asked_is_told():
     ("wishes", "said", "hint"),
     [
         (Wishes(facts={"density": 2.0}), "never told the density", "controls.facts"),
-        (Wishes(chords=(1,)), "never told chords", "controls.chords=true"),
+        (Wishes(chords=(1,)), "never told chords", "--profile controls"),
         (Wishes(meter=(3, 4)), "never told the time signature", "tokens.header"),
         (Wishes(instruments=(0,)), "knows no instruments", "tokens.parts=true"),
     ],

@@ -14,8 +14,10 @@ from aurl.model.discriminator import straight_through
 from aurl.model.latents.echo import SHARE
 from aurl.model.report import report
 from aurl.profile import load_profile
+from aurl.tokens.codec import Codec
 
-VOCABULARY = 972
+CODEC = Codec(parts=False, header=("tempo",))
+VOCABULARY = CODEC.vocabulary_size
 ROWS, LENGTH = 2, 1024
 HIDDEN = 64
 """Keys for each query that a block of queries looks at, but that are not in reach of all of them, at most on a side."""
@@ -27,7 +29,7 @@ def made(mode, *overrides, kind="full"):
     torch.manual_seed(0)
     attention = {"model.pattern": [kind], "model.attention": {kind: SMALL.get(kind, {})}}
     profile = load_profile([mode, "tiny"], overrides, flags=attention)
-    model = build_model(profile, SimpleNamespace(vocabulary_size=VOCABULARY)).train()
+    model = build_model(profile, CODEC).train()
     discriminator = build_discriminator(profile, model) if mode == "vae_gan" else None
     ids = torch.randint(0, 774, (ROWS, LENGTH + 1))
     forward = {"following": ids[:, 1:]} if model.levels else {}
