@@ -80,7 +80,7 @@ from aurl.data.workers.engine import Engine
 from aurl.errors import AurlError
 from aurl.progress import Interrupts
 from tests.support.poison import Errand, suffer, vanish_once
-with Engine(jobs=1, folder=Path({str(tmp_path)!r}), timeout_seconds=1, memory_mb=100) as engine:
+with Engine(jobs=1, folder=Path({str(tmp_path)!r}), timeout_seconds=30, memory_mb=100) as engine:
     try:
         list(engine.run([Errand("a", ("fine",), "")], suffer, Interrupts()))
     except AurlError as error:
