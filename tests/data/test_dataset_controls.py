@@ -54,7 +54,7 @@ def batches(dataset, *, workers=0, epoch=0, **options):
     ]
 
 
-def same(one, other):
+def assert_same(one, other):
     assert len(one) == len(other) > 3
     for ours, theirs in zip(one, other, strict=True):
         assert ours.keys() == theirs.keys()
@@ -67,20 +67,20 @@ def has(ids, group):
 
 def test_an_epoch_is_the_same_again_and_another_is_another(folder):
     first = batches(windows_of(folder))
-    same(first, batches(windows_of(folder)))
+    assert_same(first, batches(windows_of(folder)))
     later = batches(windows_of(folder), epoch=1)
     assert any(not np.array_equal(one["ids"], other["ids"]) for one, other in zip(first, later, strict=False))
 
 
 def test_an_epoch_goes_on_from_any_batch(folder):
-    same(batches(windows_of(folder))[5:], batches(windows_of(folder), start_batch=5))
+    assert_same(batches(windows_of(folder))[5:], batches(windows_of(folder), start_batch=5))
 
 
 @pytest.mark.slow
 def test_other_processes_tell_the_same(folder):
     truncation = TRUNCATION.from_component({"kind": "adaptive"})
     options = {"truncation": truncation}
-    same(batches(windows_of(folder, **options)), batches(windows_of(folder, **options), workers=2))
+    assert_same(batches(windows_of(folder, **options)), batches(windows_of(folder, **options), workers=2))
 
 
 def test_a_row_is_the_window_by_itself(folder):

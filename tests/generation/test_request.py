@@ -63,14 +63,24 @@ def test_what_cannot_be_asked_names_the_option_and_the_next_step(asked, said):
     assert not re.search(r"\b\w+_\w+\b", caught.value.message), "a name of Python's"
 
 
-def test_what_goes_together():
-    Request(
-        like=SONG, prompt=SONG, prompt_seconds=2.0, variation=1.0, keep=("global",), more={"density": 1.0}, hold=True
-    )
-    Request(interpolate=(SONG, SONG), steps=2, variation=1.0, seconds=2.0)
-    Request(prompt=SONG, infill="1:2", wishes=Wishes(key=3), guidance=2.0)
-    Request(form=Form("AABA"), wishes=Wishes(tempo=92.0))
-    Request(wishes=Wishes(facts={"density": 0.1, "polyphony": 1.0, "register": 0.0, "dynamics": 5.0}))
+ALL_FACTS = {"density": 0.1, "polyphony": 1.0, "register": 0.0, "dynamics": 5.0}
+
+
+@pytest.mark.parametrize(
+    ("asked", "total", "may_end"),
+    [
+        ({"like": SONG, "prompt": SONG, "prompt_seconds": 2.0, "variation": 1.0, "keep": ("global",)}, 1, False),
+        ({"like": SONG, "prompt": SONG, "more": {"density": 1.0}, "hold": True}, 1, False),
+        ({"interpolate": (SONG, SONG), "steps": 2, "variation": 1.0, "seconds": 2.0}, 2, False),
+        ({"prompt": SONG, "infill": "1:2", "wishes": Wishes(key=3), "guidance": 2.0}, 1, False),
+        ({"form": Form("AABA"), "wishes": Wishes(tempo=92.0)}, 1, True),
+        ({"wishes": Wishes(facts=ALL_FACTS), "steering": 0.0}, 1, True),
+    ],
+)
+def test_what_goes_together_is_taken_as_it_is_asked(asked, total, may_end):
+    request = Request(**asked)
+    assert {name: getattr(request, name) for name in asked} == asked
+    assert (request.total, request.may_end) == (total, may_end)
 
 
 def test_pieces_of_an_interpolation_share_their_seeds():

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from aurl.generation.request import Request
 
 MAX_SEED = 2**63 - 1
-MEASURES: dict[Fact, tuple[float, float, str]] = {
+ASKABLE: dict[Fact, tuple[float, float, str]] = {
     "density": (math.nextafter(0.0, 1.0), sys.float_info.max, "notes per beat, a number above 0"),
     "polyphony": (1.0, sys.float_info.max, "notes at once, a number from 1"),
     "register": (0.0, 127.0, "a mean pitch from 0 to 127"),
@@ -127,7 +127,7 @@ def _wishes(request: "Request") -> Iterator[Fault]:
         f"leave out {given}, or --prompt",
     )
     for name, number in wishes.facts.items():
-        least, most, known = MEASURES[name]
+        least, most, known = ASKABLE[name]
         yield Fault(not least <= number <= most, f"--{name} {number:g} is out of range", f"give {known}")
     steering = request.steering
     yield Fault(
